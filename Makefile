@@ -1,0 +1,73 @@
+# The only task runner. `make demo` and `make test` are all that a newcomer needs.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+CARGO ?= cargo
+INPUT := tests/data/block_19807080_messages.hex
+FORGE := cd contracts && node forge.js
+
+.PHONY: help
+help: ## Show this list
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
+
+contracts/node_modules/.installed: contracts/package-lock.json
+	cd contracts && npm ci --no-audit --no-fund --loglevel=error
+	@touch $@
+
+.PHONY: tools
+tools: contracts/node_modules/.installed ## Install forge, anvil and solc into contracts/node_modules
+
+.PHONY: build
+build: ## Build the release binary for this machine's processor (target/release/proofgrid)
+	$(CARGO) build --locked --release -p proofgrid-node
+
+.PHONY: portable
+portable: ## Build a release binary that runs on any x86-64 or Arm64 (2 to 4 times slower proving)
+	RUSTFLAGS="-Ctarget-cpu=generic" $(CARGO) build --locked --release -p proofgrid-node --target-dir target/portable
+
+.PHONY: demo
+demo: tools build ## The main job: a whole network on this machine settles two jobs on a real block
+	target/release/proofgrid devnet demo --input $(INPUT) --dir target/demo
+
+.PHONY: devnet
+devnet: tools build ## Start the same network and leave it running until Ctrl-C
+	target/release/proofgrid devnet up --dir target/devnet
+
+.PHONY: fmt
+fmt: tools ## Format Rust and Solidity
+	$(CARGO) fmt --all
+	$(FORGE) fmt
+
+.PHONY: check-format
+check-format: tools
+	$(CARGO) fmt --all --check
+	$(FORGE) fmt --check
+
+.PHONY: lint
+lint: ## Clippy over everything, warnings are errors
+	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
+
+.PHONY: test-contracts
+test-contracts: tools ## Forge tests and the drift of the committed ABIs
+	$(FORGE) build
+	cd contracts && node abi.js --check
+	$(FORGE) test
+
+.PHONY: test-rust
+test-rust: tools ## All Rust tests, every bench body once, documentation tests
+	$(CARGO) test --locked --workspace --all-targets
+	$(CARGO) test --locked --workspace --doc
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --workspace --no-deps --quiet
+
+.PHONY: test
+test: check-format lint test-contracts test-rust ## Everything that the gate runs
+
+.PHONY: gen
+gen: tools ## Regenerate what is committed: protobuf code, ABIs, shared vectors
+	PROOFGRID_REGENERATE=1 $(CARGO) test -p proofgrid-proto --test drift
+	PROOFGRID_REGENERATE_VECTORS=1 $(CARGO) test -p proofgrid-core vectors
+	$(FORGE) build
+	cd contracts && node abi.js
+
+.PHONY: bench
+bench: ## Full benchmarks (release, minutes); figures go to docs/benchmarks.md
+	$(CARGO) bench --locked -p proofgrid-benches

@@ -1,0 +1,254 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+pragma solidity 0.8.37;
+
+import {Ownable} from "@openzeppelin/contracts/access/Ownable.sol";
+import {Ownable2Step} from "@openzeppelin/contracts/access/Ownable2Step.sol";
+
+import {IEpochTable} from "./interfaces/IEpochTable.sol";
+import {IProofRegistry} from "./interfaces/IProofRegistry.sol";
+import {Bn254, G1Point} from "./libraries/Bn254.sol";
+import {Digests} from "./libraries/Digests.sol";
+import {EpochTableBytes} from "./libraries/EpochTableBytes.sol";
+import {MerkleTree} from "./libraries/MerkleTree.sol";
+import {Quorum} from "./libraries/Quorum.sol";
+import {BatchRoot, ManifestDigest, ProgramId, StatementDigest} from "./types/Ids.sol";
+import {BatchLeaf, VERDICT_INVALID, VERDICT_VALID} from "./types/Protocol.sol";
+
+/// @title ProofRegistry
+contract ProofRegistry is IProofRegistry, Ownable2Step {
+    /// @dev Exactly one slot, because a second one is a ninth of an attestation's cost: at most 200
+    /// members, 24 bits of epochs, seconds until 2106. The count is part of the key.
+    struct Attestation {
+        uint200 nonSigners;
+        uint24 epoch;
+        uint32 attestedAt;
+    }
+
+    /// @inheritdoc IProofRegistry
+    IEpochTable public immutable epochTable;
+    /// @inheritdoc IProofRegistry
+    uint64 public immutable challengeSeconds;
+
+    /// @inheritdoc IProofRegistry
+    mapping(StatementDigest statement => bool disputed) public isDisputed;
+    mapping(BatchRoot root => mapping(uint32 count => Attestation record)) private _attestations;
+    mapping(ProgramId program => Program record) private _programs;
+    mapping(ProgramId program => mapping(ManifestDigest manifest => bool accepted)) private
+        _accepted;
+    mapping(ProgramId program => mapping(ManifestDigest manifest => bool stopped)) private _stopped;
+
+    constructor(IEpochTable epochTable_, address owner_) Ownable(owner_) {
+        epochTable = epochTable_;
+        challengeSeconds = epochTable_.params().challengeSeconds;
+    }
+
+    /// @inheritdoc IProofRegistry
+    function attest(Certificate calldata c) external {
+        Attestation storage record = _attestations[c.root][c.count];
+        if (record.attestedAt != 0) return;
+        MerkleTree.requireCount(c.count);
+        (address pointer, bytes32 tableDigest, uint256 excluded) = epochTable.requireUsable(c.epoch);
+        (uint128 signed, uint128 total) = _requireCertified(c, pointer, tableDigest, excluded);
+        // A usable epoch has fewer than 200 members and a number below 2^24.
+        _attestations[c.root][c.count] =
+            Attestation(uint200(c.nonSigners), uint24(c.epoch), uint32(block.timestamp));
+        emit BatchAttested(c.root, c.epoch, c.count, c.nonSigners, signed, total);
+    }
+
+    /// @inheritdoc IProofRegistry
+    function augment(Certificate calldata c) external {
+        Attestation storage record = _attestations[c.root][c.count];
+        if (record.attestedAt == 0) revert BatchUnknown(c.root, c.count);
+        if (record.epoch != c.epoch) revert EpochDiffers(record.epoch, c.epoch);
+        uint64 hardAt = _hardAt(record.attestedAt);
+        if (block.timestamp >= hardAt) revert WindowClosed(hardAt);
+        uint256 stored = record.nonSigners;
+        if (c.nonSigners & ~stored != 0 || c.nonSigners == stored) {
+            revert NonSignersNotShrunk(stored, c.nonSigners);
+        }
+        (address pointer, bytes32 tableDigest, uint256 excluded) = epochTable.tableAt(c.epoch);
+        _requireCertified(c, pointer, tableDigest, excluded);
+        record.nonSigners = uint200(c.nonSigners);
+        emit BatchAugmented(c.root, c.epoch, c.count, c.nonSigners);
+    }
+
+    /// @inheritdoc IProofRegistry
+    function dispute(
+        StatementDigest statement,
+        BatchLeaf calldata validLeaf,
+        BatchLeaf calldata invalidLeaf
+    ) external {
+        _requireAttested(statement, VERDICT_VALID, validLeaf);
+        _requireAttested(statement, VERDICT_INVALID, invalidLeaf);
+        if (isDisputed[statement]) return;
+        isDisputed[statement] = true;
+        emit StatementDisputed(statement, validLeaf.root, invalidLeaf.root);
+    }
+
+    /// @inheritdoc IProofRegistry
+    function registerProgram(ProgramId program, ManifestDigest manifest) external onlyOwner {
+        if (
+            ProgramId.unwrap(program) == bytes32(0) || ManifestDigest.unwrap(manifest) == bytes32(0)
+        ) revert DigestZero();
+        Program storage record = _programs[program];
+        if (record.manifest == manifest || _stopped[program][manifest]) {
+            revert ManifestNotNew(program, manifest);
+        }
+        record.manifest = manifest;
+        record.version += 1;
+        _accepted[program][manifest] = true;
+        emit ProgramRegistered(program, manifest, record.version);
+    }
+
+    /// @inheritdoc IProofRegistry
+    function stopManifest(ProgramId program, ManifestDigest manifest) external onlyOwner {
+        if (!_accepted[program][manifest]) revert ManifestNotAccepted(program, manifest);
+        _accepted[program][manifest] = false;
+        _stopped[program][manifest] = true;
+        emit ManifestStopped(program, manifest);
+    }
+
+    /// @inheritdoc IProofRegistry
+    function isVerified(StatementDigest statement, BatchLeaf calldata leaf, bool hard)
+        external
+        view
+        returns (bool)
+    {
+        Finality finality = leafFinality(statement, VERDICT_VALID, leaf);
+        if (hard) return finality == Finality.Hard;
+        return finality == Finality.Soft || finality == Finality.Hard;
+    }
+
+    /// @inheritdoc IProofRegistry
+    function leafFinality(StatementDigest statement, uint8 verdict, BatchLeaf calldata leaf)
+        public
+        view
+        returns (Finality)
+    {
+        if (!_isIncluded(statement, verdict, leaf)) return Finality.Unknown;
+        Finality batch = _finality(_attestations[leaf.root][leaf.count].attestedAt);
+        if (batch != Finality.Unknown && isDisputed[statement]) return Finality.Disputed;
+        return batch;
+    }
+
+    /// @inheritdoc IProofRegistry
+    function statusOf(BatchRoot root, uint32 count)
+        external
+        view
+        returns (BatchStatus memory status)
+    {
+        Attestation memory record = _attestations[root][count];
+        if (record.attestedAt == 0) return status;
+        return BatchStatus(
+            _finality(record.attestedAt),
+            record.epoch,
+            record.attestedAt,
+            _hardAt(record.attestedAt),
+            record.nonSigners
+        );
+    }
+
+    /// @inheritdoc IProofRegistry
+    function programs(ProgramId program) external view returns (Program memory) {
+        return _programs[program];
+    }
+
+    /// @inheritdoc IProofRegistry
+    function isManifestAccepted(ProgramId program, ManifestDigest manifest)
+        external
+        view
+        returns (bool)
+    {
+        return _accepted[program][manifest];
+    }
+
+    /// @inheritdoc IProofRegistry
+    function attestMessage(uint64 epoch, BatchRoot root, uint32 count)
+        external
+        view
+        returns (bytes32)
+    {
+        (, bytes32 tableDigest,) = epochTable.tableAt(epoch);
+        return _message(epoch, tableDigest, root, count);
+    }
+
+    /// @dev Refuses everything but the signature of a quorum of the table's members without the
+    /// non-signers and the excluded.
+    function _requireCertified(
+        Certificate calldata c,
+        address pointer,
+        bytes32 tableDigest,
+        uint256 excluded
+    ) private view returns (uint128 signed, uint128 total) {
+        uint256 excludedSigners = excluded & ~c.nonSigners;
+        if (excludedSigners != 0) revert ExcludedSigner(excludedSigners);
+        G1Point memory key1;
+        (key1, signed, total) = _signers(pointer, c.nonSigners);
+        if (!Quorum.isReached(signed, total)) revert QuorumNotReached(signed, total);
+        bytes32 message = _message(c.epoch, tableDigest, c.root, c.count);
+        if (!Bn254.verify(message, c.signature, key1, c.signersKey2)) {
+            revert CertificateInvalid(message);
+        }
+    }
+
+    /// @dev Aggregate key and stake of the members that are not in the mask. A mask names each
+    /// member at most once, so no order or duplicate can be got wrong.
+    function _signers(address pointer, uint256 nonSigners)
+        private
+        view
+        returns (G1Point memory key1, uint128 signed, uint128 total)
+    {
+        uint256 numMembers;
+        (total, key1, numMembers) = EpochTableBytes.readQuorum(pointer);
+        if (nonSigners == 0) return (key1, total, total);
+        if (nonSigners >> numMembers != 0) revert NonSignerUnknown(nonSigners, numMembers);
+        (G1Point memory missing, uint256 missingStake) = EpochTableBytes.sumOf(pointer, nonSigners);
+        // casting to 'uint128' is safe because the missing stake is a part of the total
+        // forge-lint: disable-next-line(unsafe-typecast)
+        signed = uint128(total - missingStake);
+        Bn254.addTo(key1, Bn254.negate(missing));
+    }
+
+    /// @dev What is signed for a batch.
+    function _message(uint64 epoch, bytes32 tableDigest, BatchRoot root, uint32 count)
+        private
+        view
+        returns (bytes32)
+    {
+        return Digests.attestMessage(block.chainid, address(this), epoch, tableDigest, root, count);
+    }
+
+    /// @dev Refuses a leaf that is not in an attested batch.
+    function _requireAttested(StatementDigest statement, uint8 verdict, BatchLeaf calldata leaf)
+        private
+        view
+    {
+        bool attested = _attestations[leaf.root][leaf.count].attestedAt != 0;
+        if (!attested || !_isIncluded(statement, verdict, leaf)) {
+            revert LeafNotAttested(statement, verdict, leaf.root);
+        }
+    }
+
+    /// @dev Whether the path leads from the statement's leaf to the root.
+    function _isIncluded(StatementDigest statement, uint8 verdict, BatchLeaf calldata leaf)
+        private
+        pure
+        returns (bool)
+    {
+        bytes32 root = MerkleTree.rootFromPath(
+            Digests.batchLeaf(statement, verdict), leaf.index, leaf.count, leaf.path
+        );
+        return root == BatchRoot.unwrap(leaf.root);
+    }
+
+    /// @dev Finality of a batch that was attested at this second; 0 is never.
+    function _finality(uint32 attestedAt) private view returns (Finality) {
+        if (attestedAt == 0) return Finality.Unknown;
+        return block.timestamp < _hardAt(attestedAt) ? Finality.Soft : Finality.Hard;
+    }
+
+    /// @dev The first second at which a batch is hard.
+    function _hardAt(uint32 attestedAt) private view returns (uint64) {
+        return uint64(attestedAt) + challengeSeconds;
+    }
+}

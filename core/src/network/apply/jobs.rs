@@ -1,0 +1,428 @@
+//! Submitting, planning, cancelling, expiring; and what follows for a job from its state.
+
+use crate::ids::{Address, BlobDigest, JobId, StatementAttempt};
+use crate::job::{JobSpec, Mode, Origin};
+use crate::limits;
+use crate::network::effect::{CancelReason, Effect, Peer};
+use crate::network::fact::{Change, JobEnd};
+use crate::network::input::{Answer, ChainEvent, JobPlan, Provenance};
+use crate::network::live::Timer;
+use crate::network::refusal::Refusal;
+use crate::network::state::{
+    FailReason, HoldReason, JobState, JobStateKind, Round, StatementStage, TaskState,
+};
+use crate::network::{Network, Step};
+use crate::statement::{OpenedStatement, SegmentRecord, Statement, Verdict};
+use crate::units::{ByteCount, Millis, Stake, UnixMillis};
+
+impl Network {
+    pub(super) fn on_submit(
+        &mut self,
+        step: &mut Step,
+        spec: JobSpec,
+        provenance: Provenance,
+    ) -> Result<Answer, Refusal> {
+        let id = spec.id();
+        if self.state.jobs.contains_key(&id) {
+            return Ok(Answer::AlreadyKnown(id));
+        }
+        // A contract keeps its own nonces, and gas and escrow bound how much it asks for: what the
+        // chain created is a job here whatever anybody submits for free.
+        if provenance == Provenance::Direct {
+            if let Some(existing) = self.state.nonces.get(&(spec.requester, spec.nonce)) {
+                return Err(Refusal::NonceUsed { existing: *existing });
+            }
+            self.check_room(&spec.requester)?;
+        }
+        let refused = self.check_spec(&spec, provenance, step.now).err();
+        let input_until = match provenance {
+            Provenance::Direct => {
+                let wait = step.now.after(Millis::new(self.config.input_wait_ms));
+                wait.min(spec.deadline.as_millis())
+            }
+            Provenance::Chain(_) => spec.deadline.as_millis(),
+        };
+        // A wrong event is written down: its requester paid for it and is told why it is refused.
+        match (refused, provenance) {
+            (Some(refusal), Provenance::Direct) => Err(refusal),
+            (Some(refusal), Provenance::Chain(_)) => {
+                let reason = refusal.to_string();
+                self.record(step, Change::JobSubmitted { job: id, spec, provenance, input_until })?;
+                self.end_job(step, id, JobEnd::Rejected(reason))?;
+                Ok(Answer::JobAccepted(id))
+            }
+            (None, _) => {
+                self.record(step, Change::JobSubmitted { job: id, spec, provenance, input_until })?;
+                Ok(Answer::JobAccepted(id))
+            }
+        }
+    }
+
+    fn check_room(&self, requester: &Address) -> Result<(), Refusal> {
+        let (live, max) = (self.state.live_jobs, self.config.live_jobs_max);
+        if live >= max {
+            return Err(Refusal::QueueFull { live, max });
+        }
+        let live = self.state.live_by_requester.get(requester).copied().unwrap_or(0);
+        let max = self.config.live_jobs_per_requester_max;
+        if live >= max {
+            return Err(Refusal::RequesterFull { live, max });
+        }
+        Ok(())
+    }
+
+    fn check_spec(
+        &self,
+        spec: &JobSpec,
+        provenance: Provenance,
+        now: UnixMillis,
+    ) -> Result<(), Refusal> {
+        match (spec.origin, provenance) {
+            (Origin::Direct, Provenance::Direct) | (Origin::Contract, Provenance::Chain(_)) => {}
+            _ => return Err(Refusal::WrongOrigin),
+        }
+        if spec.home_chain != self.config.home_chain {
+            let (expected, got) = (self.config.home_chain, spec.home_chain);
+            return Err(Refusal::WrongHome { expected, got });
+        }
+        if !self.config.targets.contains(&spec.target) {
+            let (chain, contract) = (spec.target.chain, spec.target.contract);
+            return Err(Refusal::UnknownTarget { chain, contract });
+        }
+        if spec.mode != Mode::Assigned {
+            return Err(Refusal::UnsupportedMode(spec.mode));
+        }
+        if spec.deadline <= now.as_seconds() {
+            return Err(Refusal::DeadlinePassed { deadline: spec.deadline });
+        }
+        let ranges = [
+            ("input_bytes", limits::INPUT_BYTES_MAX, spec.limits.input_bytes.get()),
+            ("max_segments", u64::from(limits::SEGMENTS_MAX), u64::from(spec.limits.max_segments)),
+            ("max_proof_bytes", limits::PROOF_BYTES_MAX, spec.limits.max_proof_bytes.get()),
+        ];
+        for (what, max, got) in ranges {
+            if got == 0 || got > max {
+                return Err(Refusal::LimitOutOfRange { what, max, got });
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn on_blob_stored(
+        &mut self,
+        step: &mut Step,
+        digest: BlobDigest,
+        bytes: ByteCount,
+    ) -> Result<Answer, Refusal> {
+        if let Some(book) = self.state.blobs.get(&digest) {
+            let known = book.bytes;
+            return if known == bytes {
+                Ok(Answer::Done)
+            } else {
+                Err(Refusal::BlobLength { known, got: bytes })
+            };
+        }
+        let waiting = self.state.awaiting.get(&digest).cloned().unwrap_or_default();
+        let max = self.config.unclaimed_blobs_max;
+        if waiting.is_empty() && self.state.unclaimed_blobs.len() >= max {
+            return Err(Refusal::TooManyBlobs { max });
+        }
+        self.record(step, Change::BlobStored { digest, bytes })?;
+        self.live.dirty_jobs.extend(waiting);
+        Ok(Answer::Done)
+    }
+
+    pub(super) fn on_planned(
+        &mut self,
+        step: &mut Step,
+        job: JobId,
+        plan: JobPlan,
+    ) -> Result<Answer, Refusal> {
+        let found = self.state.jobs.get(&job).ok_or(Refusal::UnknownJob(job))?;
+        if found.plan.as_ref() == Some(&plan) {
+            return Ok(Answer::Done);
+        }
+        if found.state != JobState::Accepted || found.plan.is_some() {
+            return Err(Refusal::JobBeyond { job, state: found.state.kind() });
+        }
+        if let Some(reason) = plan_fault(&plan, found.spec.limits.max_segments) {
+            self.end_job(step, job, JobEnd::Rejected(reason))?;
+            return Ok(Answer::Done);
+        }
+        self.record(step, Change::JobPlanned { job, plan })?;
+        step.changed.insert(job);
+        Ok(Answer::Done)
+    }
+
+    pub(super) fn on_job_refused(
+        &mut self,
+        step: &mut Step,
+        job: JobId,
+        reason: String,
+    ) -> Result<Answer, Refusal> {
+        let found = self.state.jobs.get(&job).ok_or(Refusal::UnknownJob(job))?;
+        if found.state != JobState::Accepted || found.plan.is_some() {
+            return Err(Refusal::JobBeyond { job, state: found.state.kind() });
+        }
+        self.end_job(step, job, JobEnd::Rejected(reason))?;
+        Ok(Answer::Done)
+    }
+
+    pub(super) fn on_cancel(
+        &mut self,
+        step: &mut Step,
+        job: JobId,
+        requester: Address,
+    ) -> Result<Answer, Refusal> {
+        let found = self.state.jobs.get(&job).ok_or(Refusal::UnknownJob(job))?;
+        if found.spec.requester != requester {
+            return Err(Refusal::NotYours(job));
+        }
+        if found.is_contract() {
+            return Err(Refusal::CancelOnChain(job));
+        }
+        match found.state.kind() {
+            JobStateKind::Cancelled => Ok(Answer::Done),
+            JobStateKind::AwaitingInput
+            | JobStateKind::Accepted
+            | JobStateKind::Proving
+            | JobStateKind::Verifying
+            | JobStateKind::Held => {
+                self.end_job(step, job, JobEnd::Cancelled)?;
+                Ok(Answer::Done)
+            }
+            state => Err(Refusal::JobBeyond { job, state }),
+        }
+    }
+
+    pub(super) fn on_expired(
+        &mut self,
+        step: &mut Step,
+        job: JobId,
+        event: ChainEvent,
+    ) -> Result<Answer, Refusal> {
+        let found = self.state.jobs.get(&job).ok_or(Refusal::UnknownJob(job))?;
+        match found.provenance {
+            Provenance::Chain(created) if created.contract == event.contract => {}
+            _ => return Err(Refusal::WrongContract(job)),
+        }
+        match found.state.kind() {
+            JobStateKind::Expired => Ok(Answer::Done),
+            state @ (JobStateKind::Settled | JobStateKind::Cancelled) => {
+                Err(Refusal::JobBeyond { job, state })
+            }
+            _ => {
+                self.end_job(step, job, JobEnd::ExpiredOnChain(event))?;
+                Ok(Answer::Done)
+            }
+        }
+    }
+
+    /// Ends a job and stops whoever works on it.
+    pub(in crate::network) fn end_job(
+        &mut self,
+        step: &mut Step,
+        job: JobId,
+        end: JobEnd,
+    ) -> Result<(), Refusal> {
+        let mut stopped = Vec::new();
+        for task in &self.state.job(&job)?.tasks {
+            if let TaskState::Leased(lease) = &task.state {
+                stopped.push((lease.prover, task.id, lease.attempt));
+            }
+        }
+        self.record(step, Change::JobEnded { job, end })?;
+        for (prover, task, attempt) in stopped {
+            self.reindex(prover);
+            self.send_cancel(step, prover, (task, attempt), CancelReason::JobOver);
+        }
+        Ok(())
+    }
+
+    pub(super) fn plan_effect(&self, job: JobId) -> Option<Effect> {
+        let spec = self.state.jobs.get(&job)?.spec.clone();
+        let provers = self.live.provers.values().filter(|session| {
+            session.capabilities.programs.iter().any(|offer| offer.program == spec.program)
+        });
+        let provers = u32::try_from(provers.count()).unwrap_or(u32::MAX);
+        Some(Effect::PlanJob { job, spec, provers })
+    }
+
+    /// The next step of a job, if its state calls for one.
+    pub(super) fn advance_job(&mut self, step: &mut Step, id: JobId) -> Result<(), Refusal> {
+        let Some(job) = self.state.jobs.get(&id) else { return Ok(()) };
+        if job.spec.stream > 0 {
+            self.live.batches_due = true;
+        }
+        match &job.state {
+            JobState::AwaitingInput { .. } => self.advance_input(step, id),
+            JobState::Proving => self.advance_proving(step, id),
+            JobState::Verifying { statement } | JobState::Held { statement, .. } => {
+                let statement = *statement;
+                self.advance_statement(step, id, statement)
+            }
+            state if state.kind().is_terminal() => {
+                let retention = Millis::new(self.config.blob_retention_ms);
+                self.live.arm(step.now.after(retention), Timer::Retention(id));
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn advance_input(&mut self, step: &mut Step, id: JobId) -> Result<(), Refusal> {
+        let spec = &self.state.job(&id)?.spec;
+        let Some(blob) = self.state.blobs.get(&spec.input) else { return Ok(()) };
+        let (expected, got) = (spec.limits.input_bytes, blob.bytes);
+        if expected != got {
+            let reason = format!("the job names an input of {expected}, the blob has {got}");
+            return self.end_job(step, id, JobEnd::Rejected(reason));
+        }
+        self.record(step, Change::InputReady { job: id })?;
+        step.effects.extend(self.plan_effect(id));
+        Ok(())
+    }
+
+    fn advance_proving(&mut self, step: &mut Step, id: JobId) -> Result<(), Refusal> {
+        let job = self.state.job(&id)?;
+        let Some(plan) = &job.plan else { return Ok(()) };
+        if job.tasks.is_empty() || (job.tasks_accepted as usize) < job.tasks.len() {
+            return Ok(());
+        }
+        let records: Vec<SegmentRecord> = job
+            .tasks
+            .iter()
+            .filter_map(|task| match &task.state {
+                TaskState::Accepted { record, .. } => Some(record.clone()),
+                _ => None,
+            })
+            .collect();
+        match Statement::over(&job.spec, job.statement_attempt, plan.manifest, &records) {
+            Ok(statement) => {
+                let digest = statement.digest();
+                let opened = OpenedStatement { statement, records };
+                self.record(step, Change::StatementOpened { digest, opened })
+            }
+            // The plan was checked to be contiguous and intake holds records against it.
+            Err(error) => self.end_job(step, id, JobEnd::Rejected(error.to_string())),
+        }
+    }
+
+    /// Proves the segment again that an invalid quorum names, or gives up.
+    pub(super) fn repair(&mut self, step: &mut Step, id: JobId) -> Result<(), Refusal> {
+        let job = self.state.job(&id)?;
+        let Some(digest) = job.statement else { return Ok(()) };
+        let book = self.state.statement(&digest)?;
+        // The newest round decided; late votes may have filled an older one with another segment.
+        let mut rounds = book.rounds.values().rev();
+        let refused = rounds.find(|round| round.tally.outcome() == Some(Verdict::Invalid));
+        let (index, reason) = refused.map_or((0, String::new()), named_segment);
+        let attempt = job.statement_attempt.get();
+        if attempt >= self.config.statement_attempts_max {
+            let reason = FailReason::StatementsRefused { attempts: attempt, last: reason };
+            return self.end_job(step, id, JobEnd::Failed(reason));
+        }
+        let prover = book.opened.records.get(index as usize).map(|record| record.prover);
+        let Some(prover) = prover else { return Ok(()) };
+        let next = StatementAttempt::new(attempt + 1);
+        self.record(step, Change::SegmentRejected { job: id, index, prover, next, reason })?;
+        self.reindex(prover);
+        Ok(())
+    }
+
+    pub(super) fn hold(
+        &mut self,
+        step: &mut Step,
+        job: JobId,
+        reason: HoldReason,
+    ) -> Result<(), Refusal> {
+        self.record(step, Change::JobHeld { job, reason })
+    }
+
+    /// Whether an earlier job of its stream, or a gap before it, still keeps a job back; if so,
+    /// until when at the latest.
+    pub(in crate::network) fn kept_back_until(
+        &self,
+        id: &JobId,
+        now: UnixMillis,
+    ) -> Option<UnixMillis> {
+        let spec = &self.state.jobs.get(id)?.spec;
+        if spec.stream == 0 {
+            return None;
+        }
+        let book = self.state.streams.get(&(spec.requester, spec.stream))?;
+        for earlier in book.live.range(..spec.sequence).flat_map(|(_, jobs)| jobs) {
+            let Some(job) = self.state.jobs.get(earlier) else { continue };
+            let until = job.spec.deadline.as_millis();
+            if job.state.kind() != JobStateKind::Submitted && now < until {
+                return Some(until);
+            }
+        }
+        let below = book.live.range(..spec.sequence).next_back().map(|(sequence, _)| *sequence);
+        let last = below.max(book.done)?;
+        let margin = UnixMillis::new(self.config.stream_margin_ms);
+        let until = spec.deadline.as_millis().saturating_sub(margin);
+        (last < spec.sequence && last + 1 != spec.sequence && now < until).then_some(until)
+    }
+}
+
+/// The segment that most invalid stake names first, and what it says about it.
+fn named_segment(round: &Round) -> (u32, String) {
+    let mut stakes: Vec<(u32, Stake)> = Vec::new();
+    for vote in round.tally.votes().filter(|vote| vote.vote().verdict == Verdict::Invalid) {
+        let Some(detail) = round.details.get(&vote.operator()) else { continue };
+        match stakes.iter_mut().find(|(segment, _)| *segment == detail.segment) {
+            Some((_, stake)) => *stake = stake.saturating_add(vote.stake()),
+            None => stakes.push((detail.segment, vote.stake())),
+        }
+    }
+    stakes.sort_by_key(|(segment, stake)| (std::cmp::Reverse(*stake), *segment));
+    let segment = stakes.first().map_or(0, |(segment, _)| *segment);
+    let said = round.details.values().find(|detail| detail.segment == segment);
+    (segment, said.map_or_else(String::new, |detail| detail.reason.clone()))
+}
+
+/// Why a cut cannot be worked on, if it cannot.
+fn plan_fault(plan: &JobPlan, max_segments: u32) -> Option<String> {
+    let max = max_segments.min(limits::SEGMENTS_MAX) as usize;
+    if plan.segments.is_empty() {
+        return Some("the input has nothing to prove".into());
+    }
+    if plan.segments.len() > max {
+        let needed = plan.segments.len();
+        return Some(format!("the input needs {needed} segments, the job admits {max}"));
+    }
+    let mut next = 0u64;
+    for segment in &plan.segments {
+        let end = next.checked_add(segment.count).filter(|end| *end > next);
+        match end {
+            Some(end) if segment.first == next && segment.work_units.get() > 0 => next = end,
+            _ => {
+                let text = "the planner returned segments that do not follow each other";
+                return Some(text.into());
+            }
+        }
+    }
+    None
+}
+
+impl Network {
+    /// Tells a prover to stop a try, if it is connected.
+    pub(super) fn send_cancel(
+        &self,
+        step: &mut Step,
+        address: Address,
+        (task, attempt): (crate::ids::TaskId, crate::ids::Attempt),
+        reason: CancelReason,
+    ) {
+        if let Some(session) = self.live.provers.get(&address) {
+            let prover = Peer { address, session: session.session };
+            step.effects.push(Effect::CancelTask { prover, task, attempt, reason });
+        }
+    }
+
+    /// The stage of a statement.
+    pub(super) fn stage(&self, digest: &crate::ids::StatementDigest) -> Option<StatementStage> {
+        self.state.statements.get(digest).map(|book| book.stage)
+    }
+}

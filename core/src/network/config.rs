@@ -1,0 +1,111 @@
+//! What an operator may tune. Every duration and size carries its unit in its name.
+//!
+//! Nothing here is read while facts are replayed: a decision that depends on the configuration is
+//! taken once, in a handler, and its outcome is written into the fact. A restart with another
+//! configuration therefore reaches the same state.
+
+use std::collections::BTreeSet;
+
+use crate::ids::{ChainContract, ChainId};
+use crate::limits;
+
+/// Settings of one network's state machine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NetworkConfig {
+    /// The chain where the stake lives; a job that names another home is refused.
+    pub home_chain: ChainId,
+    /// Registries that results may go to; a job that names another target is refused.
+    pub targets: BTreeSet<ChainContract>,
+    /// Whether dispatcher intake verifies proofs before verifiers see them. Digests are recomputed
+    /// from bytes either way.
+    pub judge_at_intake: bool,
+    /// Silence after which a prover counts as lost and its leases return to the queue.
+    pub heartbeat_dead_after_ms: u64,
+    /// Longest that one lease may run, heartbeats or not.
+    pub lease_max_ms: u64,
+    /// How long a direct job waits for its input before it expires.
+    pub input_wait_ms: u64,
+    /// How long past its deadline a direct job is kept before it expires.
+    pub deadline_grace_ms: u64,
+    /// Longest that a statement with a vote quorum waits for company in its batch.
+    pub batch_window_ms: u64,
+    /// Statements that close a batch early.
+    pub batch_statements_max: usize,
+    /// How long verifiers may take to attest a batch before it is split.
+    pub attest_timeout_ms: u64,
+    /// How long a batch that has 2/3 waits for the rest, so that the certificate names fewer
+    /// non-signers.
+    pub attest_linger_ms: u64,
+    /// Rounds of attestation for one single statement before its job is held.
+    pub attest_rounds_max: u32,
+    /// How long voting may take before the job is held.
+    pub vote_timeout_ms: u64,
+    /// How long statements of the previous epoch may still be attested after a new one is final.
+    pub epoch_grace_ms: u64,
+    /// Tries at a task before its job fails, infrastructure deaths not counted.
+    pub task_attempts_max: u32,
+    /// Lost workers, drains and unjudged proofs per task before its job fails, so that a task that
+    /// kills its workers cannot eat the network.
+    pub task_losses_max: u32,
+    /// Statements per job before it fails.
+    pub statement_attempts_max: u32,
+    /// Wait before a refused submission is tried again; doubles up to `submit_retry_max_ms`.
+    pub submit_retry_ms: u64,
+    /// Longest wait between two tries of a submission.
+    pub submit_retry_max_ms: u64,
+    /// Tries of one submission until an oracle reconnects.
+    pub submit_attempts_max: u32,
+    /// Time before a job's deadline at which it stops waiting for a gap in its stream.
+    pub stream_margin_ms: u64,
+    /// Most live jobs.
+    pub live_jobs_max: usize,
+    /// Most live jobs of one requester.
+    pub live_jobs_per_requester_max: usize,
+    /// Most blobs that are remembered although no job names them yet.
+    pub unclaimed_blobs_max: usize,
+    /// How long a blob is kept that no job names.
+    pub unclaimed_blob_ms: u64,
+    /// How long the blobs of an ended job are kept: challenge window and retention together.
+    pub blob_retention_ms: u64,
+    /// Most lease slots that one prover may register.
+    pub prover_slots_max: u32,
+    /// Most connected provers.
+    pub provers_max: usize,
+}
+
+impl NetworkConfig {
+    /// Defaults for a network whose results go to `target` and whose stake lives on `home_chain`.
+    #[must_use]
+    pub fn new(home_chain: ChainId, target: ChainContract) -> Self {
+        Self {
+            home_chain,
+            targets: BTreeSet::from([target]),
+            judge_at_intake: true,
+            heartbeat_dead_after_ms: 30_000,
+            lease_max_ms: 3_600_000,
+            input_wait_ms: 600_000,
+            deadline_grace_ms: 60_000,
+            batch_window_ms: 250,
+            batch_statements_max: limits::BATCH_STATEMENTS_MAX,
+            attest_timeout_ms: 5_000,
+            attest_linger_ms: 250,
+            attest_rounds_max: 4,
+            vote_timeout_ms: 120_000,
+            epoch_grace_ms: 60_000,
+            task_attempts_max: limits::TASK_ATTEMPTS_MAX,
+            task_losses_max: 16,
+            statement_attempts_max: 3,
+            submit_retry_ms: 2_000,
+            submit_retry_max_ms: 60_000,
+            submit_attempts_max: 10,
+            stream_margin_ms: 60_000,
+            live_jobs_max: limits::LIVE_JOBS_MAX,
+            live_jobs_per_requester_max: limits::LIVE_JOBS_PER_REQUESTER_MAX,
+            unclaimed_blobs_max: 100_000,
+            unclaimed_blob_ms: 3_600_000,
+            blob_retention_ms: 7 * 86_400_000,
+            prover_slots_max: 64,
+            provers_max: 10_000,
+        }
+    }
+}

@@ -1,0 +1,319 @@
+//! What must hold after every step. Tests check it all the time; an operator's `doctor` may.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use thiserror::Error;
+
+use crate::certificate::TrustedEpoch;
+use crate::ids::{Address, Attempt, JobId, LeaseToken, TaskId};
+use crate::quorum::is_quorum;
+use crate::statement::Verdict;
+
+use super::Network;
+use super::input::Provenance;
+use super::state::{
+    BatchStage, Job, JobState, JobStateKind, StatementStage, Task, TaskState, TryOutcome,
+};
+
+/// What does not hold.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("invariant broken: {rule} ({subject})")]
+pub struct Violation {
+    /// The rule, in one sentence.
+    pub rule: &'static str,
+    /// What breaks it.
+    pub subject: String,
+}
+
+fn check(
+    holds: bool,
+    rule: &'static str,
+    subject: impl FnOnce() -> String,
+) -> Result<(), Violation> {
+    if holds { Ok(()) } else { Err(Violation { rule, subject: subject() }) }
+}
+
+/// What one pass over the tasks collects, to compare the indexes with.
+#[derive(Default)]
+struct Found {
+    queued: BTreeSet<TaskId>,
+    running: BTreeMap<Address, BTreeSet<TaskId>>,
+    at_intake: BTreeSet<(TaskId, Attempt)>,
+    tokens: BTreeSet<LeaseToken>,
+    live: BTreeMap<Address, usize>,
+}
+
+impl Network {
+    /// Checks every rule of the state machine over the whole state. O(state).
+    ///
+    /// # Errors
+    /// The first rule that does not hold.
+    pub fn check_invariants(&self) -> Result<(), Violation> {
+        let mut found = Found::default();
+        for job in self.state.jobs.values() {
+            self.check_job(job, &mut found)?;
+        }
+        self.check_indexes(&found)?;
+        self.check_statements()?;
+        self.check_batches()?;
+        self.check_certificates()?;
+        self.check_provers()
+    }
+
+    fn check_job(&self, job: &Job, found: &mut Found) -> Result<(), Violation> {
+        let name = || job.id.to_string();
+        let kind = job.state.kind();
+        check(job.spec.id() == job.id, "a job's id is the digest of what it says", name)?;
+        if !kind.is_terminal() {
+            *found.live.entry(job.spec.requester).or_default() += 1;
+        }
+        let accepted = job.tasks.iter().filter(|t| matches!(t.state, TaskState::Accepted { .. }));
+        let accepted = accepted.count();
+        check(accepted == job.tasks_accepted as usize, "accepted tasks are counted", name)?;
+        let proved = matches!(
+            kind,
+            JobStateKind::Verifying
+                | JobStateKind::Held
+                | JobStateKind::Certified
+                | JobStateKind::Submitted
+                | JobStateKind::Settled
+        );
+        check(
+            !proved || (accepted == job.tasks.len() && accepted > 0),
+            "nothing is verified before every segment is proved",
+            name,
+        )?;
+        for task in &job.tasks {
+            self.check_task(job, task, found)?;
+        }
+        Ok(())
+    }
+
+    fn check_task(&self, job: &Job, task: &Task, found: &mut Found) -> Result<(), Violation> {
+        let name = || task.id.to_string();
+        let over = job.state.kind().is_terminal();
+        let mut accepted = 0;
+        for one in &task.tries {
+            check(found.tokens.insert(one.token), "a fencing token is granted once", name)?;
+            accepted += usize::from(one.outcome == TryOutcome::Accepted);
+            if one.at_intake.is_some() {
+                found.at_intake.insert((task.id, one.attempt));
+            }
+        }
+        let counts = matches!(task.state, TaskState::Accepted { .. });
+        check(accepted == usize::from(counts), "one proof counts for an accepted task", name)?;
+        match &task.state {
+            TaskState::Queued => {
+                found.queued.insert(task.id);
+            }
+            TaskState::Leased(lease) => {
+                let newest = task.tries.last().map(|one| (one.attempt, one.token));
+                check(
+                    newest == Some((lease.attempt, lease.token)),
+                    "only the newest token holds the lease",
+                    name,
+                )?;
+                if !found.at_intake.contains(&(task.id, lease.attempt)) {
+                    found.running.entry(lease.prover).or_default().insert(task.id);
+                }
+            }
+            TaskState::Accepted { record, .. } => {
+                let fits = task
+                    .tries
+                    .iter()
+                    .any(|one| one.outcome == TryOutcome::Accepted && one.prover == record.prover);
+                check(fits, "the record pays whoever made the proof", name)?;
+            }
+            TaskState::Waiting { .. } | TaskState::Failed { .. } | TaskState::Cancelled => {}
+        }
+        let idle = !matches!(
+            task.state,
+            TaskState::Queued | TaskState::Leased(_) | TaskState::Waiting { .. }
+        );
+        check(!over || idle, "nobody works for a job that ended", name)
+    }
+
+    fn check_indexes(&self, found: &Found) -> Result<(), Violation> {
+        let state = &self.state;
+        let none = String::new;
+        let queued: BTreeSet<TaskId> = state.queue.iter().collect();
+        check(queued == found.queued, "exactly the queued tasks are in the queue", none)?;
+        check(state.queue.is_consistent(), "the queue agrees with itself", none)?;
+        check(state.running == found.running, "running leases are indexed by prover", none)?;
+        check(state.at_intake == found.at_intake, "proofs at intake are indexed", none)?;
+        check(state.live_by_requester == found.live, "live jobs are counted per requester", none)?;
+        check(
+            state.live_jobs == found.live.values().sum::<usize>(),
+            "live jobs are counted",
+            none,
+        )?;
+        let newest = found.tokens.last().map_or(0, |token| token.get());
+        check(state.tokens == newest, "tokens only grow", none)?;
+        let tasks = state.jobs.values().map(|job| job.tasks.len()).sum::<usize>();
+        check(state.tasks.len() == tasks, "every task is indexed", none)?;
+        let direct = state.jobs.values().filter(|job| job.provenance == Provenance::Direct);
+        let nonces: BTreeMap<_, _> =
+            direct.clone().map(|job| ((job.spec.requester, job.spec.nonce), job.id)).collect();
+        let unique = nonces.len() == direct.count();
+        check(unique && state.nonces == nonces, "one direct job per nonce", none)
+    }
+
+    fn check_statements(&self) -> Result<(), Violation> {
+        for (digest, book) in &self.state.statements {
+            let name = || digest.to_string();
+            let voting =
+                matches!(book.stage, StatementStage::Waiting | StatementStage::Voting { .. });
+            let pending = matches!(book.stage, StatementStage::Pending { .. });
+            check(
+                self.state.voting.contains(digest) == voting
+                    && self.state.pending.contains(digest) == pending,
+                "statements are indexed by stage",
+                name,
+            )?;
+            for (epoch, round) in &book.rounds {
+                let Some(keys) = self.state.epochs.get(epoch) else {
+                    return check(false, "votes belong to a known epoch", name);
+                };
+                let mut seen = BTreeSet::new();
+                for vote in round.tally.votes() {
+                    check(seen.insert(vote.operator()), "no stake counts twice", name)?;
+                    let member = keys.table().index_of(vote.operator());
+                    check(
+                        member.is_some() && vote.vote().table == keys.table().digest(),
+                        "nobody outside the epoch counts",
+                        name,
+                    )?;
+                }
+                let claimed = round.tally.outcome();
+                let quorum = |v| is_quorum(round.tally.signed(v), keys.table().total());
+                check(
+                    claimed.is_none_or(quorum),
+                    "no verdict without two thirds of one epoch",
+                    name,
+                )?;
+            }
+        }
+        Ok(())
+    }
+
+    fn check_batches(&self) -> Result<(), Violation> {
+        for (root, book) in &self.state.batches {
+            let name = || root.to_string();
+            let open = book.stage == BatchStage::Open;
+            check(
+                self.state.open_batches.contains(root) == open,
+                "open batches are indexed",
+                name,
+            )?;
+            for leaf in book.batch.leaves() {
+                check(leaf.verdict == Verdict::Valid, "only valid statements are batched", name)?;
+                let statement = self.state.statements.get(&leaf.statement);
+                let quorum = statement
+                    .and_then(|statement| statement.rounds.get(&book.epoch))
+                    .and_then(|round| round.tally.outcome());
+                check(
+                    quorum == Some(leaf.verdict),
+                    "a batch takes only statements with a vote quorum of its epoch",
+                    name,
+                )?;
+            }
+        }
+        Ok(())
+    }
+
+    fn check_certificates(&self) -> Result<(), Violation> {
+        for (id, book) in &self.state.certificates {
+            let name = || id.to_string();
+            check(book.certificate.id() == *id, "a certificate has its own id", name)?;
+            check(
+                self.state.posting.contains(id) != book.is_over(),
+                "what is to be posted is indexed",
+                name,
+            )?;
+            let Some(keys) = self.state.epochs.get(&book.certificate.epoch) else {
+                return check(false, "a certificate belongs to a known epoch", name);
+            };
+            let absent: BTreeSet<_> = book.certificate.non_signers.iter().copied().collect();
+            let signed = keys.table().indices().filter(|index| !absent.contains(index)).collect();
+            check(
+                is_quorum(keys.table().stake_of(&signed), keys.table().total()),
+                "no certificate without two thirds of one epoch",
+                name,
+            )?;
+        }
+        for job in self.state.jobs.values() {
+            let id = match &job.state {
+                JobState::Certified { certificate }
+                | JobState::Submitted { certificate, .. }
+                | JobState::Settled { certificate, .. } => certificate,
+                _ => continue,
+            };
+            let statement = job.statement;
+            let covers = self.state.certificates.get(id).is_some_and(|book| {
+                book.statements.iter().any(|(digest, _)| Some(*digest) == statement)
+            });
+            check(covers, "a certified job's statement is in its certificate", || {
+                job.id.to_string()
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Verifies every certificate in full: signatures too. Slow.
+    ///
+    /// # Errors
+    /// When one does not verify against its own epoch's table.
+    pub fn check_signatures(&self) -> Result<(), Violation> {
+        for (id, book) in &self.state.certificates {
+            let Some(keys) = self.state.epochs.get(&book.certificate.epoch) else { continue };
+            let verified = book.certificate.verify(keys.table(), TrustedEpoch::NotAnchored);
+            check(verified.is_ok(), "a certificate verifies", || id.to_string())?;
+        }
+        Ok(())
+    }
+
+    fn check_provers(&self) -> Result<(), Violation> {
+        for (prover, session) in &self.live.provers {
+            let name = || prover.to_string();
+            check(
+                self.load(prover) <= session.capabilities.slots.max(self.load_floor(prover)),
+                "no prover holds more than its slots",
+                name,
+            )?;
+        }
+        for (program, set) in &self.live.free {
+            for (_, prover) in set {
+                let offers = self.live.provers.get(prover).is_some_and(|session| {
+                    session.capabilities.programs.iter().any(|o| o.program == *program)
+                });
+                check(offers, "free provers are connected and offer the program", || {
+                    prover.to_string()
+                })?;
+            }
+        }
+        for prover in self.state.running.keys() {
+            check(self.live.heard.contains_key(prover), "every lease holder is watched", || {
+                prover.to_string()
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Leases that a prover resumed; it may have come back with fewer slots.
+    fn load_floor(&self, prover: &Address) -> u32 {
+        let connected_at = self.live.provers.get(prover).map(|session| session.connected_at);
+        let older = self.state.running.get(prover).into_iter().flatten().filter(|task| {
+            matches!(
+                self.state.task(task).map(|(_, task)| &task.state),
+                Ok(TaskState::Leased(lease)) if Some(lease.granted_at) <= connected_at
+            )
+        });
+        u32::try_from(older.count()).unwrap_or(u32::MAX)
+    }
+
+    /// Whether a job ended; for tests and `doctor`.
+    #[must_use]
+    pub fn is_over(&self, job: &JobId) -> bool {
+        self.state.jobs.get(job).is_some_and(|job| job.state.kind().is_terminal())
+    }
+}

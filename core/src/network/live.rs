@@ -1,0 +1,122 @@
+//! What is not durable: connections, heartbeats, timers, and indexes over them.
+//!
+//! A restart starts empty and peers dial in again. Timers are hints: when one fires, the handler
+//! looks at the state and does nothing if it has moved on, so none ever needs to be cancelled.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::ids::{
+    Address, Attempt, BatchRoot, BlobDigest, ChainId, EpochNumber, JobId, ProgramId, SessionId,
+    StatementDigest, TaskId,
+};
+use crate::units::{ByteCount, UnixMillis};
+
+use super::input::{ProverCapabilities, SubmissionSubject};
+
+/// A connected prover.
+#[derive(Clone, Debug)]
+pub(super) struct ProverSession {
+    pub session: SessionId,
+    pub capabilities: ProverCapabilities,
+    /// Memory for new tasks: what it reported last, less what it was given since.
+    pub free_memory: ByteCount,
+    pub draining: bool,
+    pub connected_at: UnixMillis,
+    /// Phase and permille of each task that it reported on.
+    pub progress: BTreeMap<TaskId, (String, u16)>,
+    /// Its places in the index of free provers.
+    pub indexed: Vec<(ProgramId, u64)>,
+}
+
+/// Something that is due at a time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Timer {
+    /// A direct job's input is overdue.
+    Input(JobId),
+    /// A direct job's deadline and grace are over.
+    Deadline(JobId),
+    /// An ended job's blobs may go.
+    Retention(JobId),
+    /// A blob that no job named may go.
+    Blob(BlobDigest),
+    /// A prover was not heard of.
+    ProverDead(Address),
+    /// A lease ran long.
+    Lease(TaskId, Attempt),
+    /// Voting took long, or no epoch came.
+    Vote(StatementDigest, Option<EpochNumber>),
+    /// A batch may be closed.
+    Batch,
+    /// Attestation took long.
+    Attest(BatchRoot, u32),
+    /// A complete batch waited for the rest.
+    Linger(BatchRoot, u32),
+    /// Statements of the epochs before this one are voted on again.
+    Epoch(EpochNumber),
+    /// A failed submission is tried again.
+    Submit(SubmissionSubject),
+}
+
+/// Counters of what the scheduler did; costs are counted in operations, not in time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SchedulerStats {
+    /// Leases granted since the start.
+    pub leases: u64,
+    /// Lanes, tasks and provers looked at for them.
+    pub probes: u64,
+}
+
+/// Everything that a restart forgets.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Live {
+    pub provers: BTreeMap<Address, ProverSession>,
+    /// When each prover with a connection or a lease was last heard of.
+    pub heard: BTreeMap<Address, UnixMillis>,
+    /// Provers with a free slot by program, the best first.
+    pub free: BTreeMap<ProgramId, BTreeSet<(Reverse<u64>, Address)>>,
+    /// Leases whose assignment may not have left before a restart.
+    pub unsent: BTreeSet<TaskId>,
+    pub verifiers: BTreeMap<Address, SessionId>,
+    pub oracles: BTreeMap<ChainId, SessionId>,
+    pub timers: BTreeSet<(UnixMillis, Timer)>,
+    /// Jobs whose next step is to be decided.
+    pub dirty_jobs: BTreeSet<JobId>,
+    /// Batches whose next step is to be decided.
+    pub dirty_batches: BTreeSet<BatchRoot>,
+    /// Tasks whose budgets are to be checked.
+    pub dirty_tasks: BTreeSet<TaskId>,
+    /// Whether pending statements are to be looked at.
+    pub batches_due: bool,
+    /// Whether queued tasks or free provers changed.
+    pub schedule_due: bool,
+    pub stats: SchedulerStats,
+}
+
+impl Live {
+    pub fn arm(&mut self, at: UnixMillis, timer: Timer) {
+        self.timers.insert((at, timer));
+    }
+
+    /// Removes a prover from the index of free provers.
+    pub fn unindex(&mut self, prover: &Address) {
+        let Some(session) = self.provers.get_mut(prover) else { return };
+        for (program, score) in std::mem::take(&mut session.indexed) {
+            if let Some(set) = self.free.get_mut(&program) {
+                set.remove(&(Reverse(score), *prover));
+                if set.is_empty() {
+                    self.free.remove(&program);
+                }
+            }
+        }
+    }
+
+    /// The connection of a prover, if it is the current one.
+    pub fn prover_session(
+        &mut self,
+        prover: &Address,
+        session: SessionId,
+    ) -> Option<&mut ProverSession> {
+        self.provers.get_mut(prover).filter(|found| found.session == session)
+    }
+}

@@ -1,0 +1,547 @@
+//! Facts about statements, votes, batches, certificates and their way on-chain.
+
+use std::collections::BTreeMap;
+
+use crate::batch::{Batch, BatchLeaf};
+use crate::certificate::Certificate;
+use crate::epoch::{EpochKeys, MemberSet};
+use crate::ids::{
+    Address, BatchRoot, CertificateId, ChainContract, EpochNumber, JobId, StatementDigest, TxHash,
+};
+use crate::network::fact::{BatchClose, Change};
+use crate::network::input::{InvalidDetail, SubmissionSubject, SubmissionUpdate};
+use crate::quorum::{AttestationTally, Tally};
+use crate::statement::{OpenedStatement, Verdict};
+use crate::units::UnixMillis;
+use crate::vote::{Attestation, VerifiedAttestation, VerifiedVote};
+
+use super::{
+    BatchBook, BatchStage, CertificateBook, EvolveError, JobState, JobStateKind, Posting, Round,
+    State, StatementBook, StatementStage, Submission, Touched,
+};
+
+fn refused(what: &'static str, error: impl std::fmt::Display) -> EvolveError {
+    EvolveError::Refused { what, source_text: error.to_string() }
+}
+
+impl State {
+    pub(super) fn evolve_vote(
+        &mut self,
+        at: UnixMillis,
+        change: &Change,
+        touched: &mut Touched,
+    ) -> Result<(), EvolveError> {
+        match change {
+            Change::StatementOpened { digest, opened } => {
+                self.statement_opened(at, *digest, opened, touched)
+            }
+            Change::VotingOpened { statement, epoch } => {
+                self.voting_opened(at, *statement, *epoch, touched)
+            }
+            Change::VoteRecorded { vote, detail } => self.vote_recorded(vote, detail.as_ref()),
+            Change::Abstained { operator, epoch, statement, reason } => {
+                self.abstained(*operator, *epoch, *statement, reason)
+            }
+            Change::QuorumReached { statement, epoch, verdict } => {
+                self.quorum_reached(at, *statement, *epoch, *verdict, touched)
+            }
+            Change::EpochRecorded { keys } => self.epoch_recorded(at, keys),
+            Change::BatchOpened { root, target, epoch, statements, round } => {
+                self.batch_opened(at, *root, (*target, *epoch, *round), statements)
+            }
+            Change::AttestationRecorded { attestation } => self.attested(attestation),
+            Change::AttestationRefused { operator, root, positions } => {
+                self.attestation_refused(*operator, *root, positions)
+            }
+            Change::BatchClosed { root, close } => self.batch_closed(at, *root, close),
+            Change::BatchCertified { root, id, certificate } => {
+                self.batch_certified(at, *root, *id, certificate, touched)
+            }
+            Change::CertificateDropped { id, reason } => {
+                self.certificate_dropped(at, *id, reason, touched)
+            }
+            Change::SubmissionMoved { chain: _, subject, update } => match subject {
+                SubmissionSubject::Certificate(id) => {
+                    self.certificate_moved(at, *id, update, touched)
+                }
+                SubmissionSubject::Settle(job) => self.settlement_moved(at, *job, update, touched),
+            },
+            _ => Err(EvolveError::Contradiction { what: "not a fact about votes" }),
+        }
+    }
+
+    fn statement_mut(
+        &mut self,
+        digest: &StatementDigest,
+    ) -> Result<&mut StatementBook, EvolveError> {
+        self.statements.get_mut(digest).ok_or(EvolveError::UnknownStatement(*digest))
+    }
+
+    /// A statement.
+    ///
+    /// # Errors
+    /// When there is none of this digest.
+    pub fn statement(&self, digest: &StatementDigest) -> Result<&StatementBook, EvolveError> {
+        self.statements.get(digest).ok_or(EvolveError::UnknownStatement(*digest))
+    }
+
+    /// An epoch's table and keys.
+    ///
+    /// # Errors
+    /// When there is none of this number.
+    pub fn epoch(&self, epoch: EpochNumber) -> Result<&EpochKeys, EvolveError> {
+        self.epochs.get(&epoch).ok_or(EvolveError::UnknownEpoch(epoch))
+    }
+
+    fn statement_opened(
+        &mut self,
+        at: UnixMillis,
+        digest: StatementDigest,
+        opened: &OpenedStatement,
+        touched: &mut Touched,
+    ) -> Result<(), EvolveError> {
+        if digest != opened.statement.digest() {
+            return Err(EvolveError::Contradiction { what: "a statement has another digest" });
+        }
+        let id = opened.job();
+        let attempt = opened.statement.attempt;
+        let (opened, stage) = (opened.clone(), StatementStage::Waiting);
+        let book = StatementBook { opened, rounds: BTreeMap::new(), stage };
+        if self.statements.insert(digest, book).is_some() {
+            return Err(EvolveError::Repeated { what: "opening a statement" });
+        }
+        let state = JobState::Verifying { statement: digest };
+        let text = format!("all segments proved; statement {attempt} goes to the verifiers");
+        self.move_job(&id, state, at, text, touched)?;
+        self.job_mut(&id)?.statement = Some(digest);
+        self.voting.insert(digest);
+        Ok(())
+    }
+
+    fn voting_opened(
+        &mut self,
+        at: UnixMillis,
+        digest: StatementDigest,
+        epoch: EpochNumber,
+        touched: &mut Touched,
+    ) -> Result<(), EvolveError> {
+        let tally = Tally::new(self.epoch(epoch)?.table(), digest);
+        let book = self.statement_mut(&digest)?;
+        book.stage = StatementStage::Voting { epoch };
+        let round = book.rounds.entry(epoch).or_insert_with(|| Round {
+            opened_at: at,
+            tally,
+            details: BTreeMap::new(),
+            abstentions: BTreeMap::new(),
+        });
+        round.opened_at = at;
+        let job = book.opened.job();
+        self.pending.remove(&digest);
+        self.voting.insert(digest);
+        self.job_resumed(at, &job, &format!("voting opened in epoch {epoch}"), touched)?;
+        touched.insert(job);
+        Ok(())
+    }
+
+    fn round_mut(
+        &mut self,
+        digest: &StatementDigest,
+        epoch: EpochNumber,
+    ) -> Result<&mut Round, EvolveError> {
+        self.statement_mut(digest)?.rounds.get_mut(&epoch).ok_or(EvolveError::UnknownEpoch(epoch))
+    }
+
+    fn vote_recorded(
+        &mut self,
+        vote: &VerifiedVote,
+        detail: Option<&InvalidDetail>,
+    ) -> Result<(), EvolveError> {
+        let cast = *vote.vote();
+        let round = self.round_mut(&cast.statement, cast.epoch)?;
+        round.tally.record(*vote).map_err(|error| refused("a vote does not count", error))?;
+        round.abstentions.remove(&vote.operator());
+        if let (Some(detail), Verdict::Invalid) = (detail, cast.verdict) {
+            round.details.entry(vote.operator()).or_insert_with(|| detail.clone());
+        }
+        Ok(())
+    }
+
+    fn abstained(
+        &mut self,
+        operator: Address,
+        epoch: EpochNumber,
+        digest: StatementDigest,
+        reason: &str,
+    ) -> Result<(), EvolveError> {
+        let keys = self.epochs.get(&epoch).ok_or(EvolveError::UnknownEpoch(epoch))?;
+        let round = self
+            .statements
+            .get_mut(&digest)
+            .ok_or(EvolveError::UnknownStatement(digest))?
+            .rounds
+            .get_mut(&epoch)
+            .ok_or(EvolveError::UnknownEpoch(epoch))?;
+        let changed = round.tally.abstain(keys.table(), operator);
+        if changed.map_err(|error| refused("an abstention does not count", error))? {
+            round.abstentions.insert(operator, reason.to_owned());
+        }
+        Ok(())
+    }
+
+    fn quorum_reached(
+        &mut self,
+        at: UnixMillis,
+        digest: StatementDigest,
+        epoch: EpochNumber,
+        verdict: Verdict,
+        touched: &mut Touched,
+    ) -> Result<(), EvolveError> {
+        let book = self.statement_mut(&digest)?;
+        let decided = book.rounds.get(&epoch).and_then(|round| round.tally.outcome());
+        if decided != Some(verdict) {
+            return Err(EvolveError::Contradiction { what: "a quorum without its votes" });
+        }
+        book.stage = match verdict {
+            Verdict::Valid => StatementStage::Pending { epoch, since: at, rounds: 0 },
+            Verdict::Invalid => StatementStage::Refused,
+        };
+        let job = book.opened.job();
+        self.voting.remove(&digest);
+        if verdict == Verdict::Valid {
+            self.pending.insert(digest);
+        }
+        touched.insert(job);
+        self.job_resumed(at, &job, "a quorum was reached", touched)
+    }
+
+    fn epoch_recorded(&mut self, at: UnixMillis, keys: &EpochKeys) -> Result<(), EvolveError> {
+        let number = keys.table().epoch();
+        if self.epochs.insert(number, keys.clone()).is_some() {
+            return Err(EvolveError::Repeated { what: "recording an epoch" });
+        }
+        self.epoch_times.insert(number, at);
+        Ok(())
+    }
+
+    fn batch_opened(
+        &mut self,
+        at: UnixMillis,
+        root: BatchRoot,
+        (target, epoch, round): (ChainContract, EpochNumber, u32),
+        statements: &[StatementDigest],
+    ) -> Result<(), EvolveError> {
+        let mut common: Option<MemberSet> = None;
+        let mut leaves = Vec::with_capacity(statements.len());
+        for digest in statements {
+            let book = self.statement_mut(digest)?;
+            let quorum = book.rounds.get(&epoch).and_then(|round| round.tally.quorum());
+            let Some(quorum) = quorum.filter(|quorum| quorum.verdict() == Verdict::Valid) else {
+                return Err(EvolveError::Contradiction { what: "a batch without a vote quorum" });
+            };
+            if !matches!(book.stage, StatementStage::Pending { .. }) {
+                return Err(EvolveError::Repeated { what: "batching a statement" });
+            }
+            book.stage = StatementStage::Batched { root };
+            let voters = *quorum.voters();
+            common = Some(common.map_or(voters, |common| common.intersection(&voters)));
+            leaves.push(BatchLeaf { statement: *digest, verdict: Verdict::Valid });
+        }
+        let batch = Batch::new(leaves).map_err(|error| refused("no batch", error))?;
+        let table = self.epoch(epoch)?.table();
+        let count = batch.count();
+        let named = Attestation { target, epoch, table: table.digest(), root, count };
+        let tally = AttestationTally::new(table, named)
+            .map_err(|error| refused("a batch of another epoch", error))?;
+        if batch.root() != root {
+            return Err(EvolveError::Contradiction { what: "a batch has another root" });
+        }
+        for digest in statements {
+            self.pending.remove(digest);
+        }
+        let book = BatchBook {
+            batch,
+            target,
+            epoch,
+            common: common.unwrap_or_default(),
+            tally,
+            answered: MemberSet::EMPTY,
+            refused: BTreeMap::new(),
+            opened_at: at,
+            round,
+            stage: BatchStage::Open,
+        };
+        self.batches.insert(root, book);
+        self.open_batches.insert(root);
+        Ok(())
+    }
+
+    fn attested(&mut self, attestation: &VerifiedAttestation) -> Result<(), EvolveError> {
+        let root = attestation.attestation().root;
+        let book = self.batches.get_mut(&root).ok_or(EvolveError::UnknownBatch(root))?;
+        book.tally
+            .record(*attestation)
+            .map_err(|error| refused("an attestation does not count", error))?;
+        book.answered.insert(attestation.member());
+        Ok(())
+    }
+
+    fn attestation_refused(
+        &mut self,
+        operator: Address,
+        root: BatchRoot,
+        positions: &[u32],
+    ) -> Result<(), EvolveError> {
+        let book = self.batches.get_mut(&root).ok_or(EvolveError::UnknownBatch(root))?;
+        let keys = self.epochs.get(&book.epoch).ok_or(EvolveError::UnknownEpoch(book.epoch))?;
+        let table = keys.table();
+        book.tally
+            .decline(table, operator)
+            .map_err(|error| refused("a refusal does not count", error))?;
+        book.refused.insert(operator, positions.to_vec());
+        if let Some(index) = table.index_of(operator) {
+            book.answered.insert(index);
+        }
+        Ok(())
+    }
+
+    fn batch_closed(
+        &mut self,
+        at: UnixMillis,
+        root: BatchRoot,
+        close: &BatchClose,
+    ) -> Result<(), EvolveError> {
+        if !self.open_batches.remove(&root) {
+            return Err(EvolveError::UnknownBatch(root));
+        }
+        let book = self.batches.get_mut(&root).ok_or(EvolveError::UnknownBatch(root))?;
+        book.stage = BatchStage::Closed(close.clone());
+        let (epoch, round) = (book.epoch, book.round);
+        let leaves = book.batch.leaves().to_vec();
+        let rounds = if leaves.len() == 1 { round } else { 0 };
+        for leaf in leaves {
+            let book = self.statement_mut(&leaf.statement)?;
+            // A statement whose job ended meanwhile stays closed.
+            if book.stage == (StatementStage::Batched { root }) {
+                book.stage = StatementStage::Pending { epoch, since: at, rounds };
+                self.pending.insert(leaf.statement);
+            }
+        }
+        Ok(())
+    }
+
+    fn batch_certified(
+        &mut self,
+        at: UnixMillis,
+        root: BatchRoot,
+        id: CertificateId,
+        certificate: &Certificate,
+        touched: &mut Touched,
+    ) -> Result<(), EvolveError> {
+        if !self.open_batches.remove(&root) {
+            return Err(EvolveError::UnknownBatch(root));
+        }
+        let book = self.batches.get_mut(&root).ok_or(EvolveError::UnknownBatch(root))?;
+        book.stage = BatchStage::Certified(id);
+        let leaves = book.batch.leaves().to_vec();
+        let mut statements = Vec::with_capacity(leaves.len());
+        let mut settlements = BTreeMap::new();
+        for leaf in leaves {
+            let book = self.statement_mut(&leaf.statement)?;
+            let job = book.opened.job();
+            statements.push((leaf.statement, job));
+            if book.stage != (StatementStage::Batched { root }) {
+                continue;
+            }
+            book.stage = StatementStage::Certified { certificate: id };
+            if self.job(&job)?.is_contract() {
+                settlements.insert(job, Submission::owed(at));
+            }
+            let next = JobState::Certified { certificate: id };
+            self.move_job(&job, next, at, format!("certificate {id}"), touched)?;
+        }
+        let book = CertificateBook {
+            certificate: certificate.clone(),
+            statements,
+            submission: Submission::owed(at),
+            settlements,
+            certified_at: at,
+        };
+        self.certificates.insert(id, book);
+        self.posting.insert(id);
+        Ok(())
+    }
+
+    fn certificate_dropped(
+        &mut self,
+        at: UnixMillis,
+        id: CertificateId,
+        reason: &str,
+        touched: &mut Touched,
+    ) -> Result<(), EvolveError> {
+        let book = self.certificates.get_mut(&id).ok_or(EvolveError::UnknownCertificate(id))?;
+        book.submission.posting = Posting::Dropped;
+        book.submission.since = at;
+        let statements = book.statements.clone();
+        self.posting.remove(&id);
+        for (statement, job) in statements {
+            if !self.is_on_its_way(&job, id) {
+                continue;
+            }
+            self.statement_mut(&statement)?.stage = StatementStage::Waiting;
+            self.voting.insert(statement);
+            let next = JobState::Verifying { statement };
+            self.move_job(&job, next, at, reason.to_owned(), touched)?;
+        }
+        Ok(())
+    }
+
+    /// Whether a job waits for this certificate to reach its chain.
+    fn is_on_its_way(&self, job: &JobId, id: CertificateId) -> bool {
+        match self.jobs.get(job).map(|job| &job.state) {
+            Some(JobState::Certified { certificate } | JobState::Submitted { certificate, .. }) => {
+                *certificate == id
+            }
+            _ => false,
+        }
+    }
+
+    fn certificate_moved(
+        &mut self,
+        at: UnixMillis,
+        id: CertificateId,
+        update: &SubmissionUpdate,
+        touched: &mut Touched,
+    ) -> Result<(), EvolveError> {
+        let book = self.certificates.get_mut(&id).ok_or(EvolveError::UnknownCertificate(id))?;
+        book.submission.advance(at, update);
+        let jobs: Vec<JobId> = book.statements.iter().map(|(_, job)| *job).collect();
+        for job in jobs {
+            if self.is_on_its_way(&job, id) {
+                self.job_posted(at, &job, id, update, touched)?;
+            }
+        }
+        self.forget_posted(id);
+        Ok(())
+    }
+
+    fn job_posted(
+        &mut self,
+        at: UnixMillis,
+        job: &JobId,
+        certificate: CertificateId,
+        update: &SubmissionUpdate,
+        touched: &mut Touched,
+    ) -> Result<(), EvolveError> {
+        match update {
+            SubmissionUpdate::Sent { tx } => {
+                self.job_submitted_in(at, job, certificate, *tx, "certificate sent", touched)
+            }
+            SubmissionUpdate::Included(inclusion) => {
+                let text = format!("certificate in block {}", inclusion.block);
+                self.job_submitted_in(at, job, certificate, inclusion.tx, &text, touched)
+            }
+            SubmissionUpdate::Final(inclusion) if self.job(job)?.is_contract() => {
+                let text = format!("certificate final in block {}", inclusion.block);
+                self.job_submitted_in(at, job, certificate, inclusion.tx, &text, touched)
+            }
+            SubmissionUpdate::Final(inclusion) => {
+                let next = JobState::Settled { certificate, inclusion: *inclusion };
+                let text = format!("certificate final in block {}", inclusion.block);
+                self.move_job(job, next, at, text, touched)
+            }
+            SubmissionUpdate::Reorged => {
+                self.job_unsubmitted(at, job, certificate, "reorganised away".into(), touched)
+            }
+            SubmissionUpdate::Failed(failure) => {
+                self.job_unsubmitted(at, job, certificate, failure.to_string(), touched)
+            }
+        }
+    }
+
+    fn job_submitted_in(
+        &mut self,
+        at: UnixMillis,
+        job: &JobId,
+        certificate: CertificateId,
+        tx: TxHash,
+        text: &str,
+        touched: &mut Touched,
+    ) -> Result<(), EvolveError> {
+        let next = JobState::Submitted { certificate, tx };
+        let found = self.job_mut(job)?;
+        if found.state.kind() == JobStateKind::Submitted {
+            // The same state with a newer transaction, or one block further.
+            found.state = next;
+            found.remember(at, text.to_owned());
+            touched.insert(*job);
+            return Ok(());
+        }
+        self.move_job(job, next, at, text.to_owned(), touched)
+    }
+
+    fn job_unsubmitted(
+        &mut self,
+        at: UnixMillis,
+        job: &JobId,
+        certificate: CertificateId,
+        text: String,
+        touched: &mut Touched,
+    ) -> Result<(), EvolveError> {
+        if self.job(job)?.state.kind() == JobStateKind::Certified {
+            return Ok(());
+        }
+        self.move_job(job, JobState::Certified { certificate }, at, text, touched)
+    }
+
+    fn settlement_moved(
+        &mut self,
+        at: UnixMillis,
+        id: JobId,
+        update: &SubmissionUpdate,
+        touched: &mut Touched,
+    ) -> Result<(), EvolveError> {
+        let certificate = match &self.job(&id)?.state {
+            JobState::Submitted { certificate, .. } => *certificate,
+            _ => return Ok(()),
+        };
+        let book = self
+            .certificates
+            .get_mut(&certificate)
+            .ok_or(EvolveError::UnknownCertificate(certificate))?;
+        let Some(settlement) = book.settlements.get_mut(&id) else {
+            return Err(EvolveError::Contradiction { what: "the job owes no settlement" });
+        };
+        settlement.advance(at, update);
+        if let SubmissionUpdate::Final(inclusion) = update {
+            let next = JobState::Settled { certificate, inclusion: *inclusion };
+            let text = format!("settled in block {}", inclusion.block);
+            self.move_job(&id, next, at, text, touched)?;
+        }
+        self.forget_posted(certificate);
+        Ok(())
+    }
+
+    /// Drops a certificate from the list of those with something left to post.
+    pub(super) fn forget_posted(&mut self, id: CertificateId) {
+        if self.certificates.get(&id).is_some_and(CertificateBook::is_over) {
+            self.posting.remove(&id);
+        }
+    }
+}
+
+impl Submission {
+    fn advance(&mut self, at: UnixMillis, update: &SubmissionUpdate) {
+        self.since = at;
+        self.posting = match update {
+            SubmissionUpdate::Sent { tx } => Posting::Sent { tx: *tx },
+            SubmissionUpdate::Included(inclusion) => Posting::Included(*inclusion),
+            SubmissionUpdate::Final(inclusion) => Posting::Final(*inclusion),
+            SubmissionUpdate::Reorged => Posting::Owed,
+            SubmissionUpdate::Failed(failure) => {
+                self.failures = self.failures.saturating_add(1);
+                self.last_failure = Some(failure.to_string());
+                Posting::Owed
+            }
+        };
+    }
+}

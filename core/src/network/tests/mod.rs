@@ -1,0 +1,13 @@
+//! Tests of the state machine: scenarios, tables against the documents, golden bytes of facts, the
+//! cost of decisions, and a random walk under every invariant.
+
+mod edges;
+mod facts;
+mod flow;
+mod leases;
+mod models;
+mod quorums;
+mod review;
+mod scheduling;
+mod walk;
+mod world;

@@ -1,0 +1,317 @@
+//! A random walk: peers do whatever they may and may not, the clock jumps, the dispatcher restarts;
+//! every invariant is checked after every step and replaying the journal gives the same state.
+
+use crate::ids::{Attempt, JobId, LeaseToken, SessionId, StatementDigest, TaskId};
+use crate::job::JobSpec;
+use crate::network::*;
+use crate::statement::Verdict;
+use crate::units::ByteCount;
+
+use super::world::*;
+
+/// SplitMix64, so that a seed names a walk.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, bound: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (z ^ (z >> 31)) % bound
+    }
+
+    fn pick<T: Clone>(&mut self, items: &[T]) -> Option<T> {
+        let len = u64::try_from(items.len()).ok().filter(|len| *len > 0)?;
+        items.get(usize::try_from(self.below(len)).ok()?).cloned()
+    }
+
+    fn byte(&mut self, bound: u64) -> u8 {
+        u8::try_from(self.below(bound)).unwrap()
+    }
+}
+
+struct Walk {
+    world: World,
+    random: Random,
+    sessions: [SessionId; 4],
+    /// Every lease that was ever granted, stale ones too.
+    leases: Vec<(crate::ids::Address, LeaseRef)>,
+    epoch: u64,
+    /// Keys of a few epochs, made once.
+    tables: Vec<crate::epoch::EpochKeys>,
+}
+
+impl Walk {
+    fn job(&mut self) -> Option<JobId> {
+        let jobs: Vec<JobId> = self.world.network.state().jobs.keys().copied().collect();
+        self.random.pick(&jobs)
+    }
+
+    /// Applies one input and remembers leases; refusals are fine, unsoundness is not.
+    fn apply(&mut self, input: Input) {
+        let said = format!("{input:?}");
+        if let Err(refusal) = self.world.apply(input) {
+            assert_ne!(refusal.consequence(), Consequence::Halt, "{refusal} after {said}");
+        }
+        for effect in &self.world.effects {
+            if let Effect::AssignTask { prover, assignment } = effect {
+                let lease = assignment.lease;
+                let (task, attempt, token) = (lease.task, lease.attempt, lease.token);
+                self.leases.push((prover.address, LeaseRef { task, attempt, token }));
+            }
+        }
+    }
+
+    fn step(&mut self) {
+        match self.random.below(26) {
+            0 => self.submit(),
+            1 | 2 => self.blob_or_plan(),
+            3 if self.random.below(4) == 0 => self.end_a_job(),
+            3 => self.connect(),
+            4 | 5 => self.connect(),
+            6 => self.prover_message(),
+            7..=9 => self.complete(),
+            10..=13 => self.judge(),
+            14 => self.fail(),
+            15..=18 => {
+                for _ in 0..5 {
+                    self.vote();
+                }
+            }
+            19 | 20 => self.attest(),
+            21 | 22 => self.chain(),
+            23 => self.verifier_or_epoch(),
+            24 => {
+                let span = [0, 100, 300, 6_000, 31_000][usize::from(self.random.byte(5))];
+                self.world.pass(span);
+            }
+            _ => self.administer(),
+        }
+    }
+
+    fn submit(&mut self) {
+        let (requester, nonce) = (self.random.byte(3), self.random.below(6));
+        let stream = self.random.below(3) / 2;
+        let mut spec = spec(requester, nonce);
+        spec.stream = stream;
+        spec.sequence = stream * nonce;
+        if nonce % 2 == 0 {
+            spec = JobSpec { origin: crate::job::Origin::Contract, ..spec };
+        }
+        let provenance = match spec.origin {
+            crate::job::Origin::Direct => Provenance::Direct,
+            crate::job::Origin::Contract => Provenance::Chain(event(nonce)),
+        };
+        self.apply(Input::SubmitJob { spec, provenance });
+    }
+
+    fn blob_or_plan(&mut self) {
+        let Some(job) = self.job() else { return };
+        let digest = self.world.network.state().jobs[&job].spec.input;
+        let bytes = ByteCount::new(100 - self.random.below(60) / 59);
+        self.apply(Input::BlobStored { digest, bytes });
+        let segments = self.random.below(4);
+        self.apply(Input::JobPlanned { job, plan: plan(segments) });
+    }
+
+    fn end_a_job(&mut self) {
+        let Some(job) = self.job() else { return };
+        let requester = self.world.network.state().jobs[&job].spec.requester;
+        match self.random.below(6) {
+            0 => self.apply(Input::CancelJob { job, requester }),
+            1 => self.apply(Input::JobExpired { job, provenance: event(77) }),
+            2 => self.apply(Input::JobRefused { job, reason: "no".into() }),
+            _ => {}
+        }
+    }
+
+    fn connect(&mut self) {
+        let index = self.random.byte(4);
+        let session = self.world.session();
+        self.sessions[usize::from(index)] = session;
+        let address = prover(index);
+        let keep = self.random.below(4) > 0;
+        let running = self.world.network.state().running.get(&address);
+        let running: Vec<TaskId> = running.into_iter().flatten().copied().collect();
+        let holding = self.leases.iter().rev();
+        let holding = holding.filter(|(p, l)| *p == address && keep && running.contains(&l.task));
+        let holding = holding.map(|(_, lease)| *lease).take(8).collect();
+        let capabilities = capabilities(1 + u32::from(self.random.byte(3)));
+        self.apply(Input::ProverConnected { prover: address, session, capabilities, holding });
+    }
+
+    fn prover_message(&mut self) {
+        let index = self.random.byte(4);
+        let (prover, session) = (prover(index), self.sessions[usize::from(index)]);
+        let free_memory_bytes = ByteCount::new(self.random.below(64) << 30);
+        let input = match self.random.below(6) {
+            0 => Input::ProverDisconnected { prover, session },
+            1 => Input::ProverDraining { prover, session },
+            _ => Input::ProverHeartbeat { prover, session, free_memory_bytes },
+        };
+        self.apply(input);
+    }
+
+    fn complete(&mut self) {
+        let Some((prover, mut lease)) = self.random.pick(&self.leases) else { return };
+        if self.random.below(20) == 0 {
+            lease.token = LeaseToken::new(self.random.below(50));
+        }
+        let proof = proof(&lease.task, lease.attempt);
+        let report = ProofReport { proof, bytes: ByteCount::new(10), prove_ms: 5 };
+        self.apply(Input::TaskCompleted { prover, lease, report });
+    }
+
+    fn judge(&mut self) {
+        let open: Vec<(TaskId, Attempt)> =
+            self.world.network.state().at_intake.iter().copied().collect();
+        let Some((task, attempt)) = self.random.pick(&open) else { return };
+        let (job, found) = self.world.network.state().task(&task).unwrap();
+        let (job, index) = (job.id, found.index as usize);
+        let one = found.tries.iter().find(|one| one.attempt == attempt).unwrap();
+        let (prover, token) = (one.prover, one.token);
+        let lease = LeaseRef { task, attempt, token };
+        let outcome = match self.random.below(12) {
+            0 => IntakeOutcome::Refused { code: "claim".into(), text: String::new() },
+            1 => IntakeOutcome::Unjudged { reason: "killed".into() },
+            _ => IntakeOutcome::Accepted(self.world.record(&job, index, &lease, prover)),
+        };
+        self.apply(Input::IntakeJudged { task, attempt, prover, outcome });
+    }
+
+    fn fail(&mut self) {
+        let Some((prover, lease)) = self.random.pick(&self.leases) else { return };
+        let fault = match self.random.below(3) {
+            0 => TaskFault::Draining,
+            1 => TaskFault::InputUnavailable("404".into()),
+            _ => TaskFault::Backend("panic".into()),
+        };
+        self.apply(Input::TaskFailed { prover, lease, fault });
+    }
+
+    fn vote(&mut self) {
+        let known: Vec<StatementDigest> =
+            self.world.network.state().statements.keys().copied().collect();
+        let Some(statement) = self.random.pick(&known) else { return };
+        let book = &self.world.network.state().statements[&statement];
+        let segments = u64::from(book.opened.statement.num_segments);
+        let epochs: Vec<_> = book.rounds.keys().copied().collect();
+        let Some(epoch) = self.random.pick(&epochs) else { return };
+        let index = usize::from(self.random.byte(4));
+        if self.random.below(12) == 0 {
+            let (operator, reason) = (operator(index), "time-out".into());
+            self.apply(Input::Abstained { operator, epoch, statement, reason });
+            return;
+        }
+        let invalid = self.random.below(8) == 0;
+        let verdict = if invalid { Verdict::Invalid } else { Verdict::Valid };
+        let vote = self.world.signed_vote(index, statement, epoch.get(), verdict);
+        let segment = u32::try_from(self.random.below(segments + 1)).unwrap();
+        let detail = invalid.then(|| InvalidDetail { segment, reason: "bad".into() });
+        self.apply(Input::VoteReceived { vote, detail });
+    }
+
+    fn attest(&mut self) {
+        let roots: Vec<_> = self.world.network.state().batches.keys().copied().collect();
+        let Some(root) = self.random.pick(&roots) else { return };
+        let named = *self.world.network.state().batches[&root].tally.attestation();
+        for index in 0..4 {
+            match self.random.below(8) {
+                0 => {
+                    let (operator, positions) = (operator(index), vec![0]);
+                    self.apply(Input::AttestationRefused { operator, batch: root, positions });
+                }
+                1 | 2 => {}
+                _ => {
+                    let attestation = self.world.attestation(index, named);
+                    self.apply(Input::AttestationReceived { attestation });
+                }
+            }
+        }
+    }
+
+    fn chain(&mut self) {
+        let update = match self.random.below(12) {
+            0 => SubmissionUpdate::Reorged,
+            1 => SubmissionUpdate::Failed(SubmissionFailure::EpochNotAccepted),
+            2 => SubmissionUpdate::Failed(SubmissionFailure::Unavailable("down".into())),
+            3 => SubmissionUpdate::Sent { tx: inclusion(self.random.byte(9)).tx },
+            4 => SubmissionUpdate::Included(inclusion(self.random.byte(9))),
+            _ => SubmissionUpdate::Final(inclusion(self.random.byte(9))),
+        };
+        let known: Vec<_> = self.world.network.state().certificates.keys().copied().collect();
+        let certificate = self.random.pick(&known).map(SubmissionSubject::Certificate);
+        let settle = self.job().map(SubmissionSubject::Settle);
+        let subject = if self.random.below(3) == 0 { settle } else { certificate };
+        let Some(subject) = subject else { return };
+        self.apply(Input::SubmissionUpdate { chain: CHAIN, subject, update });
+    }
+
+    fn verifier_or_epoch(&mut self) {
+        let session = self.world.session();
+        match self.random.below(8) {
+            0 if self.epoch < 3 => {
+                self.epoch += 1;
+                let keys = self.tables[usize::try_from(self.epoch).unwrap() - 1].clone();
+                self.apply(Input::EpochFinal { keys });
+            }
+            1 => self.apply(Input::OracleConnected { chain: CHAIN, session }),
+            _ => {
+                let operator = operator(usize::from(self.random.byte(4)));
+                self.apply(Input::VerifierConnected { operator, session });
+            }
+        }
+    }
+
+    fn administer(&mut self) {
+        let drain = if self.random.below(3) == 0 { Drain::Start } else { Drain::Stop };
+        match self.random.below(3) {
+            0 => {
+                let prover = prover(self.random.byte(4));
+                self.apply(Input::DrainProver { prover, drain });
+            }
+            1 => {
+                let Some((_, lease)) = self.random.pick(&self.leases) else { return };
+                self.apply(Input::RequeueTask { task: lease.task });
+            }
+            _ => {
+                let replayed = self.world.replayed();
+                assert_eq!(replayed.state(), self.world.network.state(), "replay differs");
+                self.world.restart();
+                self.world.pass(0);
+            }
+        }
+    }
+}
+
+/// 50 walks of 400 steps.
+#[test]
+fn every_invariant_holds_on_twenty_thousand_random_steps() {
+    let tables: Vec<_> = (1..=3).map(epoch_keys).collect();
+    let mut settled = 0;
+    let mut held = 0;
+    for seed in 0..50 {
+        println!("seed {seed}");
+        let mut walk = Walk {
+            world: World::new(),
+            random: Random(seed),
+            sessions: [SessionId::new(0); 4],
+            leases: Vec::new(),
+            epoch: 0,
+            tables: tables.clone(),
+        };
+        for _ in 0..400 {
+            walk.step();
+        }
+        let replayed = walk.world.replayed();
+        assert_eq!(replayed.state(), walk.world.network.state(), "seed {seed}: replay differs");
+        walk.world.network.check_signatures().unwrap();
+        for job in walk.world.network.state().jobs.values() {
+            settled += usize::from(job.state.kind() == JobStateKind::Settled);
+            held += usize::from(job.history.iter().any(|e| e.state == JobStateKind::Held));
+        }
+    }
+    // The walk must get somewhere, or it checks nothing.
+    assert!(settled > 20 && held > 5, "{settled} jobs settled, {held} were held");
+}

@@ -1,0 +1,383 @@
+//! What happened to each job, as events for those who watch: made from the facts alone, so that the
+//! same journal gives the same events, with the same numbers, after every restart.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use proofgrid_core::ids::{JobId, StatementDigest, TaskId};
+use proofgrid_core::network::{
+    BatchStage, Change, Fact, JobEnd, JobStateKind, LeaseEnd, Network, State, SubmissionSubject,
+    SubmissionUpdate, TaskView,
+};
+use proofgrid_core::units::{Millis, UnixMillis};
+use proofgrid_proto::v1;
+
+use crate::limits::FEED_EVENTS_MAX;
+
+/// One job's events; the oldest go when there are too many, the numbers go on.
+#[derive(Debug, Default)]
+struct Feed {
+    events: VecDeque<v1::JobEvent>,
+    next: u64,
+    state: Option<JobStateKind>,
+}
+
+/// Every job's events.
+#[derive(Debug, Default)]
+pub struct Feeds {
+    feeds: BTreeMap<JobId, Feed>,
+    verify_ms: BTreeMap<TaskId, Millis>,
+    judged_ms: BTreeMap<StatementDigest, Millis>,
+    touched: BTreeSet<JobId>,
+}
+
+/// What one fact says about one job.
+struct Said {
+    job: JobId,
+    text: String,
+    state: Option<JobStateKind>,
+    detail: Option<v1::job_event::Detail>,
+}
+
+impl Said {
+    fn new(job: JobId, text: impl Into<String>) -> Self {
+        Self { job, text: text.into(), state: None, detail: None }
+    }
+
+    fn moves_to(mut self, state: JobStateKind) -> Self {
+        self.state = Some(state);
+        self
+    }
+
+    fn about_task(mut self, task: v1::Task) -> Self {
+        self.detail = Some(v1::job_event::Detail::Task(task));
+        self
+    }
+}
+
+impl Feeds {
+    /// Takes a fact in. `state` is the state after it, or any later one.
+    pub fn absorb(&mut self, fact: &Fact, state: &State) {
+        for said in read(&fact.change, state) {
+            self.append(fact.at, said);
+        }
+    }
+
+    fn append(&mut self, at: UnixMillis, said: Said) {
+        let feed = self.feeds.entry(said.job).or_default();
+        feed.state = said.state.or(feed.state);
+        let state = feed.state.map_or(v1::JobState::Unspecified, v1::JobState::from);
+        feed.events.push_back(v1::JobEvent {
+            sequence: feed.next,
+            time_unix_ms: at.get(),
+            state: state.into(),
+            text: said.text,
+            detail: said.detail,
+        });
+        feed.next += 1;
+        if feed.events.len() > FEED_EVENTS_MAX {
+            feed.events.pop_front();
+        }
+        self.touched.insert(said.job);
+    }
+
+    /// Notes how long intake took to judge a task's proof.
+    pub fn note_intake(&mut self, task: TaskId, verify: Millis) {
+        self.verify_ms.insert(task, verify);
+    }
+
+    /// Notes how long a verifier says that it judged.
+    pub fn note_judged(&mut self, statement: StatementDigest, judged_in: Millis) {
+        let longest = self.judged_ms.entry(statement).or_default();
+        *longest = (*longest).max(judged_in);
+    }
+
+    /// A job's view, with the measurements that are kept in memory only.
+    #[must_use]
+    pub fn job(&self, network: &Network, id: &JobId) -> Option<v1::Job> {
+        let mut view = proofgrid_proto::convert::job_view(network, id)?;
+        for task in &mut view.tasks {
+            let known = TaskId::try_from(task.task_id.as_slice()).ok();
+            let measured = known.and_then(|id| self.verify_ms.get(&id));
+            task.verify_ms = measured.map_or(0, |verify| verify.get());
+        }
+        if let Some(statement) = &mut view.statement {
+            let known = StatementDigest::try_from(statement.statement_digest.as_slice()).ok();
+            let longest = known.and_then(|digest| self.judged_ms.get(&digest));
+            statement.verify_ms = longest.map_or(0, |judged_in| judged_in.get());
+        }
+        Some(view)
+    }
+
+    /// Jobs with new events since the last call.
+    pub fn take_touched(&mut self) -> BTreeSet<JobId> {
+        std::mem::take(&mut self.touched)
+    }
+
+    /// A job's events from a number on, and the number of the next one to come.
+    #[must_use]
+    pub fn since(&self, job: &JobId, from: u64) -> (Vec<v1::JobEvent>, u64) {
+        let Some(feed) = self.feeds.get(job) else { return (Vec::new(), 0) };
+        let is_new = |event: &&v1::JobEvent| event.sequence >= from;
+        (feed.events.iter().filter(is_new).cloned().collect(), feed.next)
+    }
+
+    /// The running tasks of a job, as events that repeat the number of the last one: progress has
+    /// no number of its own, because it is gone after a restart.
+    #[must_use]
+    pub fn running(&self, job: &JobId, network: &Network, now: UnixMillis) -> Vec<v1::JobEvent> {
+        let Some(feed) = self.feeds.get(job) else { return Vec::new() };
+        let Some(view) = network.job(job) else { return Vec::new() };
+        let event = |task: &TaskView| {
+            let (phase, _) = task.progress.as_ref()?;
+            let detail = proofgrid_proto::convert::task_view(task, view.plan.as_ref());
+            Some(v1::JobEvent {
+                sequence: feed.next.saturating_sub(1),
+                time_unix_ms: now.get(),
+                state: v1::JobState::from(view.state.kind()).into(),
+                text: format!("segment {}: {phase}", task.index),
+                detail: Some(v1::job_event::Detail::Task(detail)),
+            })
+        };
+        view.tasks.iter().filter_map(event).collect()
+    }
+}
+
+/// A task as one fact leaves it: only what the fact itself says, so that a replay says the same.
+fn task_event(state: &State, task: &TaskId, is: v1::TaskState) -> Option<(JobId, v1::Task)> {
+    let (job, found) = state.task(task).ok()?;
+    let view = v1::Task {
+        task_id: task.as_bytes().to_vec(),
+        kind: v1::TaskKind::from(found.kind).into(),
+        index: found.index,
+        state: is.into(),
+        work_units: found.work_units.get(),
+        ..v1::Task::default()
+    };
+    Some((job.id, view))
+}
+
+fn job_of_statement(state: &State, statement: &StatementDigest) -> Option<JobId> {
+    state.statements.get(statement).map(|book| book.opened.job())
+}
+
+/// What a fact says about jobs.
+fn read(change: &Change, state: &State) -> Vec<Said> {
+    match change {
+        Change::JobSubmitted { job, .. } => {
+            vec![Said::new(*job, "submitted").moves_to(JobStateKind::AwaitingInput)]
+        }
+        Change::InputReady { job } => {
+            vec![Said::new(*job, "the input is here").moves_to(JobStateKind::Accepted)]
+        }
+        Change::JobPlanned { job, plan } => {
+            vec![Said::new(*job, format!("cut into {} segments", plan.segments.len()))]
+        }
+        Change::JobEnded { job, end } => vec![read_end(*job, end)],
+        Change::JobHeld { job, reason } => {
+            vec![Said::new(*job, format!("held: {reason}")).moves_to(JobStateKind::Held)]
+        }
+        Change::LeaseGranted { .. }
+        | Change::LeaseEnded { .. }
+        | Change::ProofDelivered { .. }
+        | Change::CandidateDropped { .. }
+        | Change::TaskAccepted { .. }
+        | Change::TaskFailed { .. }
+        | Change::SegmentRejected { .. } => read_task(change, state).into_iter().collect(),
+        _ => read_votes(change, state),
+    }
+}
+
+fn read_end(job: JobId, end: &JobEnd) -> Said {
+    let (text, kind) = match end {
+        JobEnd::Rejected(reason) => (format!("rejected: {reason}"), JobStateKind::Rejected),
+        JobEnd::Failed(reason) => (format!("failed: {reason}"), JobStateKind::Failed),
+        JobEnd::Expired => ("expired".to_owned(), JobStateKind::Expired),
+        JobEnd::ExpiredOnChain(_) => {
+            ("expired on its chain; the fee is refunded".to_owned(), JobStateKind::Expired)
+        }
+        JobEnd::Cancelled => ("cancelled by its requester".to_owned(), JobStateKind::Cancelled),
+    };
+    Said::new(job, text).moves_to(kind)
+}
+
+fn lease_end_text(end: &LeaseEnd) -> String {
+    match end {
+        LeaseEnd::WorkerLost => "the prover was silent for too long".to_owned(),
+        LeaseEnd::WorkerForgot => "the prover came back without it".to_owned(),
+        LeaseEnd::TimedOut => "it ran longer than any lease may".to_owned(),
+        LeaseEnd::Fault(fault) => fault.to_string(),
+        LeaseEnd::IntakeRefused { code, text } => {
+            format!("intake refused the proof: {code}: {text}")
+        }
+        LeaseEnd::Unjudged(reason) => format!("intake could not judge the proof: {reason}"),
+        LeaseEnd::Requeued => "an administrator took it back".to_owned(),
+    }
+}
+
+fn read_task(change: &Change, state: &State) -> Option<Said> {
+    match change {
+        Change::LeaseGranted { task, attempt, prover, .. } => {
+            let (job, mut view) = task_event(state, task, v1::TaskState::Leased)?;
+            view.attempt = attempt.get();
+            view.prover = prover.as_bytes().to_vec();
+            let text = format!("segment {} leased to {prover}, try {attempt}", view.index);
+            Some(Said::new(job, text).moves_to(JobStateKind::Proving).about_task(view))
+        }
+        Change::LeaseEnded { task, attempt, end } => {
+            let (job, mut view) = task_event(state, task, v1::TaskState::Queued)?;
+            view.attempt = attempt.get();
+            let text = format!(
+                "segment {}, try {attempt} ended: {}; queued again",
+                view.index,
+                lease_end_text(end),
+            );
+            Some(Said::new(job, text).about_task(view))
+        }
+        Change::ProofDelivered { task, attempt, prover, report } => {
+            let (job, mut view) = task_event(state, task, v1::TaskState::Leased)?;
+            view.attempt = attempt.get();
+            view.prover = prover.as_bytes().to_vec();
+            view.prove_ms = report.prove_ms;
+            view.proof_bytes = report.bytes.get();
+            view.proof_digest = report.proof.as_bytes().to_vec();
+            view.progress_permille = 1000;
+            let text = format!("segment {} proved by {prover}, at intake", view.index);
+            Some(Said::new(job, text).about_task(view))
+        }
+        Change::CandidateDropped { task, attempt, end } => {
+            let (job, view) = task_event(state, task, v1::TaskState::Queued)?;
+            let text =
+                format!("segment {}, late try {attempt}: {}", view.index, lease_end_text(end));
+            Some(Said::new(job, text))
+        }
+        Change::TaskAccepted { task, attempt, record } => {
+            let (job, mut view) = task_event(state, task, v1::TaskState::Accepted)?;
+            view.attempt = attempt.get();
+            view.prover = record.prover.as_bytes().to_vec();
+            view.first = record.first;
+            view.count = record.count;
+            view.proof_digest = record.proof.as_bytes().to_vec();
+            view.progress_permille = 1000;
+            let text = format!("segment {} passed intake", view.index);
+            Some(Said::new(job, text).about_task(view))
+        }
+        Change::TaskFailed { task, reason } => {
+            let (job, view) = task_event(state, task, v1::TaskState::Failed)?;
+            Some(
+                Said::new(job, format!("segment {} failed: {reason}", view.index)).about_task(view),
+            )
+        }
+        Change::SegmentRejected { job, index, prover, reason, .. } => {
+            let text = format!("verifiers refused segment {index} of {prover}: {reason}");
+            Some(Said::new(*job, text).moves_to(JobStateKind::Proving))
+        }
+        _ => None,
+    }
+}
+
+fn read_votes(change: &Change, state: &State) -> Vec<Said> {
+    let one = |statement: &StatementDigest, say: &dyn Fn(JobId) -> Said| {
+        job_of_statement(state, statement).map(say).into_iter().collect()
+    };
+    match change {
+        Change::StatementOpened { opened, digest } => {
+            let text = format!("all segments accepted; statement {digest}");
+            vec![Said::new(opened.job(), text).moves_to(JobStateKind::Verifying)]
+        }
+        Change::VotingOpened { statement, epoch } => one(statement, &|job| {
+            Said::new(job, format!("the members of epoch {epoch} vote"))
+                .moves_to(JobStateKind::Verifying)
+        }),
+        Change::VoteRecorded { vote, .. } => {
+            let (verdict, operator) = (vote.vote().verdict, vote.operator());
+            one(&vote.vote().statement, &|job| {
+                Said::new(job, format!("{operator} voted {verdict}"))
+            })
+        }
+        Change::Abstained { operator, statement, reason, .. } => {
+            one(statement, &|job| Said::new(job, format!("{operator} abstained: {reason}")))
+        }
+        Change::QuorumReached { statement, epoch, verdict } => one(statement, &|job| {
+            Said::new(job, format!("two thirds of epoch {epoch} voted {verdict}"))
+        }),
+        Change::BatchCertified { root, id, .. } => {
+            let batch = state.batches.get(root).filter(|book| book.stage != BatchStage::Open);
+            let leaves = batch.map(|book| book.batch.leaves()).unwrap_or_default();
+            let jobs = leaves.iter().filter_map(|leaf| job_of_statement(state, &leaf.statement));
+            jobs.map(|job| Said {
+                detail: Some(v1::job_event::Detail::CertificateId(id.as_bytes().to_vec())),
+                ..Said::new(job, format!("certificate {id}")).moves_to(JobStateKind::Certified)
+            })
+            .collect()
+        }
+        Change::CertificateDropped { id, reason } => jobs_of_certificate(state, id)
+            .map(|job| {
+                Said::new(job, format!("certificate {id} is of no use: {reason}; voting again"))
+                    .moves_to(JobStateKind::Verifying)
+            })
+            .collect(),
+        Change::SubmissionMoved { subject, update, .. } => read_submission(subject, update, state),
+        _ => Vec::new(),
+    }
+}
+
+fn jobs_of_certificate(
+    state: &State,
+    id: &proofgrid_core::ids::CertificateId,
+) -> impl Iterator<Item = JobId> {
+    let statements = state.certificates.get(id).map(|book| book.statements.clone());
+    statements.unwrap_or_default().into_iter().map(|(_, job)| job)
+}
+
+fn read_submission(
+    subject: &SubmissionSubject,
+    update: &SubmissionUpdate,
+    state: &State,
+) -> Vec<Said> {
+    let (what, kind, jobs): (_, _, Vec<JobId>) = match subject {
+        SubmissionSubject::Certificate(id) => (
+            "certificate",
+            v1::SubmissionKind::Certificate,
+            jobs_of_certificate(state, id).collect(),
+        ),
+        SubmissionSubject::Settle(job) => {
+            ("settlement", v1::SubmissionKind::Settlement, vec![*job])
+        }
+    };
+    let mut view = v1::Submission { kind: kind.into(), ..v1::Submission::default() };
+    let (text, step) = match update {
+        SubmissionUpdate::Sent { tx } => {
+            view.tx_hash = tx.as_bytes().to_vec();
+            (format!("{what} sent: {tx}"), v1::SubmissionState::Sent)
+        }
+        SubmissionUpdate::Included(inclusion) | SubmissionUpdate::Final(inclusion) => {
+            view.tx_hash = inclusion.tx.as_bytes().to_vec();
+            view.block_number = inclusion.block.get();
+            view.gas_used = inclusion.gas_used;
+            match update {
+                SubmissionUpdate::Final(_) => (
+                    format!("{what} final in block {}", inclusion.block),
+                    v1::SubmissionState::Final,
+                ),
+                _ => (
+                    format!("{what} in block {}, {} gas", inclusion.block, inclusion.gas_used),
+                    v1::SubmissionState::Included,
+                ),
+            }
+        }
+        SubmissionUpdate::Reorged => {
+            (format!("{what} is no longer on the chain"), v1::SubmissionState::Reorged)
+        }
+        SubmissionUpdate::Failed(failure) => {
+            (format!("{what} failed: {failure:?}"), v1::SubmissionState::Failed)
+        }
+    };
+    view.state = step.into();
+    view.text.clone_from(&text);
+    let moved = |job: JobId| Said {
+        state: state.job(&job).ok().map(|job| job.state.kind()),
+        detail: Some(v1::job_event::Detail::Submission(view.clone())),
+        ..Said::new(job, text.clone())
+    };
+    jobs.into_iter().map(moved).collect()
+}

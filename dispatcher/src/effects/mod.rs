@@ -1,0 +1,286 @@
+//! What the actor owes the world, after the facts behind it are durable.
+//!
+//! Messages go straight to the peer's stream. Work (planning, judging, deleting) waits in queues
+//! here, bounded by what the state machine owes, and is started as workers come free; its result
+//! comes back to the actor as an input. Every effect may run twice: after a restart the state
+//! machine owes again what had no result.
+
+mod intake;
+mod plan;
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use proofgrid_core::ids::{Address, BlobDigest, JobId};
+use proofgrid_core::job::JobSpec;
+use proofgrid_core::network::{Effect, Network, Peer};
+use proofgrid_core::units::ByteCount;
+use proofgrid_judge::Judge;
+use proofgrid_proofs::program::Registry;
+use proofgrid_proto::convert::{
+    OracleOrder, ProverOrder, SegmentOffer, SettleOrder, StatementOffer, VerifierOrder,
+};
+use proofgrid_store::blob::BlobStore;
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::actor::ActorHandle;
+use crate::limits::{DELETIONS_MAX, JUDGEMENTS_MAX, PLANNERS_MAX};
+use crate::session::directory::Directory;
+
+pub use intake::IntakeJob;
+pub use plan::{PlanRefusal, Workforce, plan_input};
+
+/// A queue of work of one kind: what is owed, started as workers come free.
+struct Queue<T> {
+    owed: Arc<std::sync::Mutex<VecDeque<T>>>,
+    more: Arc<Notify>,
+}
+
+impl<T: Send + 'static> Queue<T> {
+    /// Starts `workers` workers that take from the queue until `shutdown`.
+    fn start<F, W>(
+        tracker: &TaskTracker,
+        shutdown: &CancellationToken,
+        workers: usize,
+        work: F,
+    ) -> Self
+    where
+        F: Fn(T) -> W + Clone + Send + Sync + 'static,
+        W: std::future::Future<Output = ()> + Send,
+    {
+        let queue = Self { owed: Arc::default(), more: Arc::new(Notify::new()) };
+        for _ in 0..workers {
+            let (owed, more) = (Arc::clone(&queue.owed), Arc::clone(&queue.more));
+            let (work, shutdown) = (work.clone(), shutdown.clone());
+            tracker.spawn(async move {
+                loop {
+                    let next = take(&owed);
+                    let step = async {
+                        match next {
+                            Some(next) => work(next).await,
+                            None => more.notified().await,
+                        }
+                    };
+                    tokio::select! {
+                        biased;
+                        () = shutdown.cancelled() => return,
+                        () = step => {}
+                    }
+                }
+            });
+        }
+        queue
+    }
+
+    fn push(&self, work: T) {
+        self.owed.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push_back(work);
+        self.more.notify_one();
+    }
+}
+
+fn take<T>(owed: &std::sync::Mutex<VecDeque<T>>) -> Option<T> {
+    owed.lock().unwrap_or_else(std::sync::PoisonError::into_inner).pop_front()
+}
+
+/// A job to be cut.
+#[derive(Clone, Debug)]
+struct PlanJob {
+    job: JobId,
+    spec: JobSpec,
+    provers: u32,
+}
+
+/// What effects need.
+#[derive(Clone, Debug)]
+pub struct EffectParts {
+    /// The actor that results go to.
+    pub actor: ActorHandle,
+    /// The switchboard.
+    pub directory: Arc<Directory>,
+    /// Blobs.
+    pub blobs: BlobStore,
+    /// Programs.
+    pub programs: Arc<Registry>,
+    /// The sandbox.
+    pub judge: Judge,
+    /// Memory that the planner expects while no prover is connected.
+    pub planning_memory: ByteCount,
+    /// Provers that the planner expects while none is connected.
+    pub planning_provers: u32,
+}
+
+/// Runs effects.
+pub struct Effects {
+    directory: Arc<Directory>,
+    plans: Queue<PlanJob>,
+    intakes: Queue<IntakeJob>,
+    deletions: Queue<BlobDigest>,
+}
+
+impl Effects {
+    /// Starts the workers.
+    #[must_use]
+    pub fn start(parts: &EffectParts, tracker: &TaskTracker, shutdown: &CancellationToken) -> Self {
+        let planner = parts.clone();
+        let plan = move |work: PlanJob| {
+            let parts = planner.clone();
+            async move { plan::run(&parts, work).await }
+        };
+        let judging = parts.clone();
+        let intake = move |work: IntakeJob| {
+            let parts = judging.clone();
+            async move { intake::run(&parts, work).await }
+        };
+        let (blobs, actor) = (parts.blobs.clone(), parts.actor.clone());
+        let delete = move |digest: BlobDigest| {
+            let (blobs, actor) = (blobs.clone(), actor.clone());
+            async move { delete(&blobs, &actor, digest).await }
+        };
+        Self {
+            directory: Arc::clone(&parts.directory),
+            plans: Queue::start(tracker, shutdown, PLANNERS_MAX, plan),
+            intakes: Queue::start(tracker, shutdown, JUDGEMENTS_MAX, intake),
+            deletions: Queue::start(tracker, shutdown, DELETIONS_MAX, delete),
+        }
+    }
+
+    /// Does or starts what is owed. Never waits.
+    pub fn run(&self, effects: Vec<Effect>, network: &Network) {
+        for effect in effects {
+            self.run_one(effect, network);
+        }
+    }
+
+    fn run_one(&self, effect: Effect, network: &Network) {
+        match effect {
+            Effect::PlanJob { job, spec, provers } => {
+                self.plans.push(PlanJob { job, spec, provers });
+            }
+            Effect::AssignTask { prover, assignment } => {
+                self.directory.send_prover(prover.session, ProverOrder::Assign(assignment));
+            }
+            Effect::CancelTask { prover, task, attempt, reason } => {
+                let order = ProverOrder::Cancel { task, attempt, reason };
+                self.directory.send_prover(prover.session, order);
+            }
+            Effect::JudgeIntake {
+                task,
+                attempt,
+                prover,
+                report,
+                job,
+                spec,
+                plan,
+                index,
+                verify,
+            } => {
+                let tries = network.state().task(&task).ok().map(|(_, task)| &task.tries);
+                let granted = tries.and_then(|all| all.iter().find(|t| t.attempt == attempt));
+                self.intakes.push(IntakeJob {
+                    task,
+                    attempt,
+                    token: granted.map(|granted| granted.token),
+                    prover,
+                    report,
+                    job,
+                    spec,
+                    plan,
+                    index,
+                    verify,
+                });
+            }
+            Effect::DeleteBlob { digest } => self.deletions.push(digest),
+            Effect::CloseSession { peer } => self.directory.close_replaced(peer.session),
+            // The actor has woken the watchers.
+            Effect::JobChanged { job: _ } => {}
+            other => self.tell(other, network),
+        }
+    }
+
+    /// Effects that are a message to verifiers or an oracle.
+    fn tell(&self, effect: Effect, network: &Network) {
+        match effect {
+            Effect::OfferSegment { verifiers, job, spec, plan, record } => {
+                let num_segments = u32::try_from(plan.segments.len()).unwrap_or(u32::MAX);
+                let offer = SegmentOffer { job, spec, record, num_segments };
+                self.tell_verifiers(&verifiers, &VerifierOrder::Segment(Box::new(offer)));
+            }
+            Effect::OpenVoting { verifiers, epoch, table, digest, opened, spec } => {
+                let offer = StatementOffer { digest, spec, opened, epoch, table };
+                self.tell_verifiers(&verifiers, &VerifierOrder::Statement(Box::new(offer)));
+            }
+            Effect::RequestAttestation { verifiers, request } => {
+                match proofgrid_core::batch::Batch::new(request.leaves) {
+                    Ok(batch) => {
+                        let order = VerifierOrder::Attest {
+                            target: request.target,
+                            epoch: request.epoch,
+                            table: request.table,
+                            batch,
+                        };
+                        self.tell_verifiers(&verifiers, &order);
+                    }
+                    Err(error) => {
+                        let root = request.root;
+                        tracing::error!(%root, %error, "a batch of our own is no batch");
+                    }
+                }
+            }
+            Effect::SubmitCertificate { chain, certificate } => {
+                let order = OracleOrder::SubmitCertificate { id: certificate.id(), certificate };
+                self.directory.send_oracle(chain, order);
+            }
+            Effect::SettleJob {
+                chain,
+                task_manager,
+                job,
+                opened,
+                leaf_index,
+                path,
+                certificate,
+            } => {
+                let Some(spec) = network.state().jobs.get(&job).map(|job| job.spec.clone()) else {
+                    return;
+                };
+                tracing::info!(%job, %chain, "settlement handed to the oracle");
+                let order = SettleOrder {
+                    task_manager,
+                    spec,
+                    opened,
+                    certificate: *certificate,
+                    leaf_index,
+                    path,
+                };
+                self.directory.send_oracle(chain, OracleOrder::SettleJob(Box::new(order)));
+            }
+            _ => {}
+        }
+    }
+
+    fn tell_verifiers(&self, verifiers: &[Peer], order: &VerifierOrder) {
+        for verifier in verifiers {
+            self.directory.send_verifier(verifier.session, order.clone());
+        }
+    }
+}
+
+/// Removes a blob, unless somebody has come to need it meanwhile.
+async fn delete(blobs: &BlobStore, actor: &ActorHandle, digest: BlobDigest) {
+    let is_wanted = actor.read(move |view| view.network.wants_blob(&digest)).await;
+    if is_wanted != Ok(false) {
+        return;
+    }
+    match blobs.delete(digest).await {
+        Ok(_) => tracing::debug!(%digest, "blob removed"),
+        Err(error) => tracing::warn!(%digest, %error, "a blob could not be removed"),
+    }
+}
+
+/// Tells a prover what became of its proof, if it is still connected.
+pub(super) fn tell_prover(directory: &Directory, prover: Address, order: ProverOrder) {
+    if let Some(session) = directory.prover_session(prover) {
+        directory.send_prover(session, order);
+    }
+}

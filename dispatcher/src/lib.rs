@@ -1,0 +1,221 @@
+//! The dispatcher: the gRPC edge, the single-owner actor around core's state machine, and the
+//! effects that it owes the world.
+//!
+//! Whatever comes from outside is converted and its signature checked at the edge, becomes one
+//! `Input`, and is answered only after the facts that follow from it are in the journal. Provers,
+//! verifiers and oracles dial in; nobody is dialled. This crate reads the clock; core does not. It
+//! knows no chain and no proof system: those are behind the oracle's session and the program
+//! registry.
+
+mod actor;
+mod auth;
+mod blobs;
+mod clock;
+pub mod config;
+mod effects;
+pub mod error;
+pub mod grpc;
+pub mod limits;
+mod session;
+mod shared;
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use proofgrid_core::network::Network;
+use proofgrid_core::units::ByteCount;
+use proofgrid_judge::Judge;
+use proofgrid_proofs::program::Registry;
+use proofgrid_store::blob::BlobStore;
+use proofgrid_store::journal::Journal;
+use tokio::sync::{Semaphore, watch};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+pub use crate::config::DispatcherConfig;
+pub use crate::error::DispatcherError;
+
+use crate::actor::{Actor, Feeds, Parts, WatchHub};
+use crate::blobs::Lanes;
+use crate::effects::{EffectParts, Effects};
+use crate::limits::{DRAIN_TIME_MAX, PARTIAL_AGE_MAX, VERIFICATIONS_MAX};
+use crate::session::directory::Directory;
+use crate::shared::{LiveEpochs, Shared};
+
+/// How often partial files of abandoned uploads are looked for.
+const SWEEP_INTERVAL: Duration = Duration::from_secs(3_600);
+
+/// Starts dispatchers.
+#[derive(Debug)]
+pub struct Dispatcher;
+
+/// A running dispatcher.
+#[derive(Debug)]
+pub struct Handle {
+    address: SocketAddr,
+    task: JoinHandle<Result<(), DispatcherError>>,
+}
+
+impl Handle {
+    /// Where it listens, with the port that the system chose if it was to.
+    #[must_use]
+    pub const fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Waits until it has ended: after its shutdown token was cancelled, or with the reason why it
+    /// could not go on.
+    ///
+    /// # Errors
+    /// [`DispatcherError`]; after one the process should end with a non-zero code.
+    pub async fn join(self) -> Result<(), DispatcherError> {
+        self.task.await.map_err(|_| DispatcherError::TaskEnded("the dispatcher"))?
+    }
+}
+
+impl Dispatcher {
+    /// Replays the journal, starts the actor and its workers, and serves.
+    ///
+    /// # Errors
+    /// When the settings contradict themselves, the address is taken, or the journal does not
+    /// replay.
+    pub async fn start(
+        config: DispatcherConfig,
+        journal: Journal,
+        blobs: BlobStore,
+        programs: Arc<Registry>,
+        judge: Judge,
+        shutdown: CancellationToken,
+    ) -> Result<Handle, DispatcherError> {
+        config.check()?;
+        warn_of_choices(&config);
+        let machine = config.state_machine()?;
+        let facts = actor::read_journal(&journal).await?;
+        let replayed = facts.len();
+        let network = Network::replay(machine, facts.iter().cloned())?;
+        let mut feeds = Feeds::default();
+        for fact in &facts {
+            feeds.absorb(fact, network.state());
+        }
+        drop(facts);
+        let bound = grpc::server::bind(&config).await?;
+        let address = bound.address;
+        tracing::info!(%address, replayed, "dispatcher starts");
+
+        let (handle, inbox) = actor::inbox();
+        let (epochs_sender, epochs) = watch::channel::<LiveEpochs>(Arc::new(BTreeMap::new()));
+        let directory = Arc::new(Directory::default());
+        let hub = Arc::new(WatchHub::default());
+        let tracker = TaskTracker::new();
+        let parts = EffectParts {
+            actor: handle.clone(),
+            directory: Arc::clone(&directory),
+            blobs: blobs.clone(),
+            programs: Arc::clone(&programs),
+            judge,
+            planning_memory: ByteCount::new(config.planning_memory_bytes),
+            planning_provers: config.planning_provers,
+        };
+        let effects = Effects::start(&parts, &tracker, &shutdown);
+        let actor = Actor::new(Parts {
+            network,
+            feeds,
+            journal,
+            inbox,
+            effects,
+            hub: Arc::clone(&hub),
+            epochs: epochs_sender,
+        });
+        let shared = Arc::new(Shared {
+            network: config.network(),
+            config,
+            actor: handle,
+            hub,
+            directory,
+            epochs,
+            blobs,
+            accounts: Arc::default(),
+            programs,
+            admin_nonces: auth::AdminNonces::default(),
+            verifications: Arc::new(Semaphore::new(VERIFICATIONS_MAX)),
+            estimates: Arc::new(Semaphore::new(limits::ESTIMATES_MAX)),
+            uploads: Lanes::new(limits::PEER_UPLOADS_MAX, limits::REQUESTER_UPLOADS_MAX),
+            downloads: Lanes::new(limits::PEER_DOWNLOADS_MAX, limits::REQUESTER_DOWNLOADS_MAX),
+            shutdown,
+            tracker,
+            started: Instant::now(),
+        });
+        let task = tokio::spawn(run(bound, actor, shared));
+        Ok(Handle { address, task })
+    }
+}
+
+/// What an operator should not overlook.
+fn warn_of_choices(config: &DispatcherConfig) {
+    if !config.judge_at_intake {
+        tracing::warn!(
+            "judge_at_intake = false: proofs reach the verifiers unjudged; bad ones cost them work"
+        );
+    }
+    if config.tls.is_none() && !config.listen.ip().is_loopback() {
+        tracing::warn!(listen = %config.listen, "allow_plaintext = true: traffic is readable");
+    }
+}
+
+/// Runs the server and the actor; ends both when one ends or the shutdown token is cancelled.
+///
+/// The order of an end: no new connections and calls, sessions say goodbye, then the actor makes
+/// durable what was handed over, and only then everything stops.
+async fn run(
+    bound: grpc::server::Bound,
+    actor: Actor,
+    shared: Arc<Shared>,
+) -> Result<(), DispatcherError> {
+    let actor_stop = CancellationToken::new();
+    let mut owner = tokio::spawn(actor.run(actor_stop.clone()));
+    let serving = grpc::server::serve(bound, Arc::clone(&shared), shared.shutdown.clone());
+    let mut serving = tokio::spawn(serving);
+    let mut sweeps = tokio::time::interval(SWEEP_INTERVAL);
+    let ended_early = loop {
+        tokio::select! {
+            biased;
+            () = shared.shutdown.cancelled() => break None,
+            ended = &mut owner => {
+                break Some(ended.unwrap_or(Err(DispatcherError::TaskEnded("the actor"))));
+            }
+            ended = &mut serving => {
+                break Some(ended.unwrap_or(Err(DispatcherError::TaskEnded("the gRPC server"))));
+            }
+            _ = sweeps.tick() => sweep(&shared.blobs).await,
+        }
+    };
+    shared.shutdown.cancel();
+    shared.tracker.close();
+    if tokio::time::timeout(DRAIN_TIME_MAX, shared.tracker.wait()).await.is_err() {
+        tracing::warn!("some sessions did not end in time");
+    }
+    if let Some(ended) = ended_early {
+        owner.abort();
+        serving.abort();
+        return ended;
+    }
+    actor_stop.cancel();
+    let owned = owner.await.unwrap_or(Err(DispatcherError::TaskEnded("the actor")));
+    if tokio::time::timeout(DRAIN_TIME_MAX, &mut serving).await.is_err() {
+        tracing::warn!("some connections did not close in time");
+        serving.abort();
+    }
+    tracing::info!("dispatcher ended");
+    owned
+}
+
+async fn sweep(blobs: &BlobStore) {
+    match blobs.sweep_partial(PARTIAL_AGE_MAX).await {
+        Ok(0) => {}
+        Ok(removed) => tracing::info!(removed, "removed abandoned uploads"),
+        Err(error) => tracing::warn!(%error, "abandoned uploads could not be removed"),
+    }
+}

@@ -1,0 +1,310 @@
+//! Who is connected: how to reach a peer, what its session token opens, when it was last heard.
+//!
+//! The directory decides nothing about work; it is the switchboard between the actor's effects and
+//! the streams. Its lock is never held across an await.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use proofgrid_core::ids::{Address, ChainId, ProgramId, Role, SessionId};
+use proofgrid_core::network::ProverCapabilities;
+use proofgrid_core::units::{ByteCount, UnixMillis};
+use proofgrid_proto::convert::{OracleOrder, ProverOrder, SessionToken, VerifierOrder};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+use tonic::Status;
+
+use crate::clock;
+use crate::error::EdgeError;
+
+/// The sending half of one peer's stream.
+#[derive(Clone, Debug)]
+pub enum Outbound {
+    /// To a prover.
+    Prover(mpsc::Sender<Result<ProverOrder, Status>>),
+    /// To a verifier.
+    Verifier(mpsc::Sender<Result<VerifierOrder, Status>>),
+    /// To an oracle.
+    Oracle(mpsc::Sender<Result<OracleOrder, Status>>),
+}
+
+/// What one session is, for the lists of an administrator.
+#[derive(Clone, Debug)]
+pub struct SessionFacts {
+    /// Its number.
+    pub session: SessionId,
+    /// What the peer is.
+    pub role: Role,
+    /// Who it is.
+    pub address: Address,
+    /// Version of its build, as it says.
+    pub version: String,
+    /// Where it dialled from.
+    pub remote: String,
+    /// Since when.
+    pub connected_at: UnixMillis,
+    /// When it was last heard.
+    pub last_seen: UnixMillis,
+    /// What a prover registered.
+    pub capabilities: Option<ProverCapabilities>,
+}
+
+#[derive(Debug)]
+struct Entry {
+    facts: SessionFacts,
+    chain: Option<ChainId>,
+    last_seen: Arc<AtomicU64>,
+    outbound: Outbound,
+    close: CancellationToken,
+    token: SessionToken,
+    assigned: u64,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    sessions: HashMap<SessionId, Entry>,
+    tokens: HashMap<SessionToken, SessionId>,
+}
+
+/// The switchboard.
+#[derive(Debug, Default)]
+pub struct Directory {
+    last_session: AtomicU64,
+    inner: Mutex<Inner>,
+}
+
+/// What a session needs to enter itself.
+#[derive(Debug)]
+pub struct Entrant {
+    /// What the peer is.
+    pub role: Role,
+    /// Who it is.
+    pub address: Address,
+    /// Version of its build.
+    pub version: String,
+    /// Where it dialled from.
+    pub remote: String,
+    /// How to reach it.
+    pub outbound: Outbound,
+    /// Ends the session.
+    pub close: CancellationToken,
+    /// Opens the blob calls.
+    pub token: SessionToken,
+}
+
+/// A session's place in the directory; given back when dropped.
+#[derive(Debug)]
+pub struct Membership {
+    directory: Arc<Directory>,
+    session: SessionId,
+    last_seen: Arc<AtomicU64>,
+}
+
+impl Membership {
+    /// The session's number.
+    #[must_use]
+    pub const fn session(&self) -> SessionId {
+        self.session
+    }
+
+    /// Notes that the peer was heard now.
+    pub fn touch(&self) {
+        self.last_seen.store(clock::now().get(), Ordering::Relaxed);
+    }
+}
+
+impl Drop for Membership {
+    fn drop(&mut self) {
+        let mut inner = self.directory.lock();
+        if let Some(entry) = inner.sessions.remove(&self.session) {
+            inner.tokens.remove(&entry.token);
+        }
+    }
+}
+
+/// Whom a session token stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TokenHolder {
+    /// What the peer is.
+    pub role: Role,
+    /// Who it is.
+    pub address: Address,
+    /// Leases that were sent to it in this session.
+    pub assigned: u64,
+}
+
+impl Directory {
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Enters a peer that has logged in.
+    #[must_use]
+    pub fn enter(self: &Arc<Self>, entrant: Entrant) -> Membership {
+        let session = SessionId::new(self.last_session.fetch_add(1, Ordering::Relaxed) + 1);
+        let now = clock::now();
+        let last_seen = Arc::new(AtomicU64::new(now.get()));
+        let entry = Entry {
+            facts: SessionFacts {
+                session,
+                role: entrant.role,
+                address: entrant.address,
+                version: entrant.version,
+                remote: entrant.remote,
+                connected_at: now,
+                last_seen: now,
+                capabilities: None,
+            },
+            chain: None,
+            last_seen: Arc::clone(&last_seen),
+            outbound: entrant.outbound,
+            close: entrant.close,
+            token: entrant.token,
+            assigned: 0,
+        };
+        let mut inner = self.lock();
+        inner.tokens.insert(entry.token, session);
+        inner.sessions.insert(session, entry);
+        Membership { directory: Arc::clone(self), session, last_seen }
+    }
+
+    /// Notes what a prover registered.
+    pub fn set_capabilities(&self, session: SessionId, capabilities: ProverCapabilities) {
+        if let Some(entry) = self.lock().sessions.get_mut(&session) {
+            entry.facts.capabilities = Some(capabilities);
+        }
+    }
+
+    /// Notes which chain an oracle serves.
+    pub fn set_chain(&self, session: SessionId, chain: ChainId) {
+        if let Some(entry) = self.lock().sessions.get_mut(&session) {
+            entry.chain = Some(chain);
+        }
+    }
+
+    /// Whom a token stands for; `None` once its session is over.
+    #[must_use]
+    pub fn holder(&self, token: &SessionToken) -> Option<TokenHolder> {
+        let inner = self.lock();
+        let entry = inner.sessions.get(inner.tokens.get(token)?)?;
+        let SessionFacts { role, address, .. } = entry.facts;
+        Some(TokenHolder { role, address, assigned: entry.assigned })
+    }
+
+    /// Every session, by role and address.
+    #[must_use]
+    pub fn list(&self) -> Vec<SessionFacts> {
+        let seen = |entry: &Entry| SessionFacts {
+            last_seen: UnixMillis::new(entry.last_seen.load(Ordering::Relaxed)),
+            ..entry.facts.clone()
+        };
+        let mut all: Vec<SessionFacts> = self.lock().sessions.values().map(seen).collect();
+        all.sort_by_key(|facts| (facts.role, facts.address, facts.session));
+        all
+    }
+
+    /// The session of a connected prover, the newest if there are two for a moment.
+    #[must_use]
+    pub fn prover_session(&self, prover: Address) -> Option<SessionId> {
+        let is_it =
+            |entry: &&Entry| entry.facts.role == Role::Prover && entry.facts.address == prover;
+        self.lock().sessions.values().filter(is_it).map(|entry| entry.facts.session).max()
+    }
+
+    /// The oldest sessions of an identity that a newer one replaces.
+    #[must_use]
+    pub fn older_sessions(
+        &self,
+        role: Role,
+        address: Address,
+        newest: SessionId,
+    ) -> Vec<SessionId> {
+        let is_older = |entry: &&Entry| {
+            let facts = &entry.facts;
+            facts.role == role && facts.address == address && facts.session < newest
+        };
+        self.lock().sessions.values().filter(is_older).map(|entry| entry.facts.session).collect()
+    }
+
+    /// Memory of the connected provers that offer a program.
+    #[must_use]
+    pub fn prover_memory(&self, program: ProgramId) -> Vec<ByteCount> {
+        let memory = |entry: &Entry| {
+            let capabilities = entry.facts.capabilities.as_ref()?;
+            let offers = capabilities.programs.iter().any(|offer| offer.program == program);
+            offers.then_some(capabilities.memory_bytes)
+        };
+        self.lock().sessions.values().filter_map(memory).collect()
+    }
+
+    /// Sends to a prover. A peer that lets too much pile up is disconnected: it gets all that it is
+    /// owed when it dials in again.
+    pub fn send_prover(&self, session: SessionId, order: ProverOrder) {
+        let mut inner = self.lock();
+        let Some(entry) = inner.sessions.get_mut(&session) else { return };
+        if let ProverOrder::Assign(_) = &order {
+            entry.assigned += 1;
+        }
+        if let Outbound::Prover(sender) = &entry.outbound
+            && sender.try_send(Ok(order)).is_err()
+        {
+            drop_slow(entry);
+        }
+    }
+
+    /// Sends to a verifier, as [`Self::send_prover`].
+    pub fn send_verifier(&self, session: SessionId, order: VerifierOrder) {
+        let inner = self.lock();
+        let Some(entry) = inner.sessions.get(&session) else { return };
+        if let Outbound::Verifier(sender) = &entry.outbound
+            && sender.try_send(Ok(order)).is_err()
+        {
+            drop_slow(entry);
+        }
+    }
+
+    /// Sends to the oracle of a chain, as [`Self::send_prover`]. Without one the order waits in the
+    /// state machine until an oracle connects.
+    pub fn send_oracle(&self, chain: ChainId, order: OracleOrder) {
+        let inner = self.lock();
+        let of_chain = |entry: &&Entry| entry.chain == Some(chain);
+        let newest = inner.sessions.values().filter(of_chain).max_by_key(|e| e.facts.session);
+        let Some(entry) = newest else {
+            tracing::info!(%chain, "no oracle is connected; what it is owed waits");
+            return;
+        };
+        if let Outbound::Oracle(sender) = &entry.outbound
+            && sender.try_send(Ok(order)).is_err()
+        {
+            drop_slow(entry);
+        }
+    }
+
+    /// Counts a resumed lease, which lets its holder upload as an assigned one does.
+    pub fn count_resumed(&self, session: SessionId, leases: usize) {
+        if let Some(entry) = self.lock().sessions.get_mut(&session) {
+            entry.assigned = entry.assigned.saturating_add(leases as u64);
+        }
+    }
+
+    /// Ends a session because a newer one of the same identity replaced it.
+    pub fn close_replaced(&self, session: SessionId) {
+        let inner = self.lock();
+        let Some(entry) = inner.sessions.get(&session) else { return };
+        let status = || Status::from(EdgeError::Replaced);
+        // If the queue is full the peer learns it from the end of the stream.
+        let _ = match &entry.outbound {
+            Outbound::Prover(sender) => sender.try_send(Err(status())).is_ok(),
+            Outbound::Verifier(sender) => sender.try_send(Err(status())).is_ok(),
+            Outbound::Oracle(sender) => sender.try_send(Err(status())).is_ok(),
+        };
+        entry.close.cancel();
+    }
+}
+
+fn drop_slow(entry: &Entry) {
+    let SessionFacts { session, role, address, .. } = &entry.facts;
+    tracing::warn!(%session, %role, %address, "a peer does not read its stream; disconnected");
+    entry.close.cancel();
+}

@@ -1,0 +1,185 @@
+//! What a prover's messages mean.
+
+use proofgrid_core::ids::Role;
+use proofgrid_core::network::{Answer, Input, LeaseRef, ProofReport, ProverCapabilities, Refusal};
+use proofgrid_proto::convert::{
+    Challenge, CompletionReply, Hello, LoginProof, ProverMessage, ProverOrder, Welcome,
+};
+use proofgrid_proto::v1;
+use tokio::sync::mpsc;
+use tonic::Status;
+
+use super::directory::Outbound;
+use super::{Flow, Handler, Open, Protocol};
+use crate::error::EdgeError;
+use crate::grpc::status::{After, refused};
+
+/// The prover's stream.
+#[derive(Debug)]
+pub struct ProverProtocol;
+
+impl Protocol for ProverProtocol {
+    const ROLE: Role = Role::Prover;
+    type WireUp = v1::ProverServiceSessionRequest;
+    type WireDown = v1::ProverServiceSessionResponse;
+    type Message = ProverMessage;
+    type Order = ProverOrder;
+
+    fn hello(message: ProverMessage) -> Option<Hello> {
+        if let ProverMessage::Hello(hello) = message { Some(hello) } else { None }
+    }
+
+    fn login(message: ProverMessage) -> Option<LoginProof> {
+        if let ProverMessage::Login(proof) = message { Some(proof) } else { None }
+    }
+
+    fn challenge(challenge: Challenge) -> ProverOrder {
+        ProverOrder::Challenge(challenge)
+    }
+
+    fn welcome(welcome: Welcome) -> ProverOrder {
+        ProverOrder::Welcome(welcome)
+    }
+
+    fn refused(refused: v1::Refused) -> ProverOrder {
+        ProverOrder::Refused(refused)
+    }
+
+    fn goaway(goaway: v1::Goaway) -> ProverOrder {
+        ProverOrder::Goaway(goaway)
+    }
+
+    fn heartbeat_ack(sequence: u64) -> ProverOrder {
+        ProverOrder::HeartbeatAck { sequence }
+    }
+
+    fn outbound(sender: mpsc::Sender<Result<ProverOrder, Status>>) -> Outbound {
+        Outbound::Prover(sender)
+    }
+}
+
+/// Handles one prover's messages.
+#[derive(Debug, Default)]
+pub struct ProverGate {
+    registered: bool,
+}
+
+type Link = Open<ProverProtocol>;
+
+/// Sends an answer of the actor to the peer. Runs inside the actor, after the flush and before the
+/// effects of the same batch, so that a peer sees its registration before its first assignment.
+fn reply(
+    link: &Link,
+    order: impl FnOnce(Answer) -> Option<ProverOrder> + Send + 'static,
+) -> crate::actor::Reply {
+    let sender = link.sender.clone();
+    Box::new(move |answer: Result<Answer, Refusal>| {
+        let order = match answer {
+            Ok(answer) => order(answer),
+            Err(refusal) => {
+                let error = EdgeError::Refused(refusal);
+                Some(ProverOrder::Refused(refused(&error, After::GoOn)))
+            }
+        };
+        if let Some(order) = order {
+            // A full queue means a peer that does not read; its session ends by other means.
+            let _ = sender.try_send(Ok(order));
+        }
+    })
+}
+
+impl ProverGate {
+    async fn register(
+        &mut self,
+        link: &Link,
+        capabilities: ProverCapabilities,
+        holding: Vec<LeaseRef>,
+    ) -> Result<(), EdgeError> {
+        let session = link.session();
+        link.shared.directory.set_capabilities(session, capabilities.clone());
+        let input = Input::ProverConnected { prover: link.address, session, capabilities, holding };
+        let directory = std::sync::Arc::clone(&link.shared.directory);
+        let answer = reply(link, move |answer| match answer {
+            Answer::Registered { resumed, .. } => {
+                directory.count_resumed(session, resumed.len());
+                Some(ProverOrder::Registered { resumed })
+            }
+            _ => None,
+        });
+        link.shared.actor.hand_over(input, answer).await?;
+        self.registered = true;
+        Ok(())
+    }
+
+    /// A completion counts only when the bytes are here: the prover uploads before it completes.
+    async fn complete(link: &Link, lease: LeaseRef, report: ProofReport) -> Result<(), EdgeError> {
+        match link.shared.blobs.length(report.proof).await? {
+            Some(length) if length == report.bytes => {}
+            Some(_) => {
+                let text = "the proof's length is not that of the uploaded blob";
+                return Err(EdgeError::WrongState(text.to_owned()));
+            }
+            None => return Err(EdgeError::UnknownBlob(report.proof)),
+        }
+        let input = Input::TaskCompleted { prover: link.address, lease, report };
+        let answer = reply(link, move |answer| {
+            let reply = match answer {
+                Answer::AlreadyDone => CompletionReply::AlreadyDone,
+                _ => CompletionReply::Received,
+            };
+            Some(ProverOrder::Completion { lease, reply })
+        });
+        link.shared.actor.hand_over(input, answer).await
+    }
+}
+
+impl Handler<ProverProtocol> for ProverGate {
+    async fn opened(&mut self, _link: &Link) -> Result<(), EdgeError> {
+        Ok(())
+    }
+
+    async fn message(&mut self, link: &Link, message: ProverMessage) -> Result<Flow, EdgeError> {
+        let (prover, session) = (link.address, link.session());
+        let quiet = |_| None;
+        if !self.registered && !matches!(message, ProverMessage::Register { .. }) {
+            return Err(EdgeError::Protocol("the message after the login is RegisterProver"));
+        }
+        match message {
+            ProverMessage::Hello(_) | ProverMessage::Login(_) => {
+                return Err(EdgeError::Protocol("the session is open already"));
+            }
+            ProverMessage::Register { capabilities, holding } => {
+                self.register(link, capabilities, holding).await?;
+            }
+            ProverMessage::Heartbeat { sequence, free_memory } => {
+                let free_memory_bytes = free_memory;
+                let input = Input::ProverHeartbeat { prover, session, free_memory_bytes };
+                link.shared.actor.hand_over(input, reply(link, quiet)).await?;
+                return Ok(Flow::Heartbeat(sequence));
+            }
+            ProverMessage::Progress { lease, phase, done_permille } => {
+                let input = Input::ProverProgress { prover, session, lease, phase, done_permille };
+                link.shared.actor.hand_over(input, reply(link, quiet)).await?;
+            }
+            ProverMessage::Complete { lease, report } => {
+                Self::complete(link, lease, report).await?;
+            }
+            ProverMessage::Fail { lease, fault } => {
+                let input = Input::TaskFailed { prover, lease, fault };
+                link.shared.actor.hand_over(input, reply(link, quiet)).await?;
+            }
+            ProverMessage::Drain => {
+                let input = Input::ProverDraining { prover, session };
+                link.shared.actor.hand_over(input, reply(link, quiet)).await?;
+            }
+        }
+        Ok(Flow::Quiet)
+    }
+
+    async fn closed(&mut self, link: &Link) {
+        if self.registered {
+            let (prover, session) = (link.address, link.session());
+            link.shared.actor.deliver(Input::ProverDisconnected { prover, session }).await;
+        }
+    }
+}

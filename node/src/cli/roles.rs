@@ -1,0 +1,279 @@
+//! The roles: each command reads one configuration file, opens its keys and runs until it is told to
+//! stop. SIGTERM and SIGINT drain; a second one ends the process at once.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anyhow::{Context, anyhow};
+use bytes::Bytes;
+use clap::Subcommand;
+use proofgrid_core::units::ByteCount;
+use proofgrid_dispatcher::Dispatcher;
+use proofgrid_judge::{Judge, JudgeConfig};
+use proofgrid_oracle::service::Oracle;
+use proofgrid_proofs::program::Registry;
+use proofgrid_prover::Prover;
+use proofgrid_prover::backend::Backend;
+use proofgrid_prover::bench::{self, BenchFile, BenchInput};
+use proofgrid_store::blob::{BlobStore, BlobStoreConfig};
+use proofgrid_store::journal::{Journal, JournalConfig};
+use proofgrid_verifier::Verifier;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+use super::keys::bls_from;
+use crate::chain_view::HomeChainView;
+use crate::client::wallet_from;
+use crate::config::{self, DispatcherFile, OracleFile, ProverFile, VerifierFile};
+use crate::exit::{CliResult, Exit, ExitError, WithExit};
+use crate::output::{self, Format, millis};
+use crate::runtime::block_on;
+
+/// Memory that the planner may use for the segment of `prover bench`.
+const BENCH_MEMORY_BYTES: u64 = 2 << 30;
+
+/// A role with one thing to do.
+#[derive(Debug, Subcommand)]
+pub enum RunCommand {
+    /// Run until SIGTERM or SIGINT.
+    Run(ConfigArgs),
+    /// Check the configuration file.
+    Check(ConfigArgs),
+}
+
+/// `prover` commands.
+#[derive(Debug, Subcommand)]
+pub enum ProverCommand {
+    /// Run until SIGTERM or SIGINT; then finish what is leased.
+    Run(ConfigArgs),
+    /// Check the configuration file.
+    Check(ConfigArgs),
+    /// Measure this machine; the worker registers with the result.
+    Bench {
+        /// The configuration.
+        #[command(flatten)]
+        config: ConfigArgs,
+        /// The program.
+        #[arg(long, default_value = "keccak")]
+        program: String,
+        /// An input of the program, whose first segment is proved; a built-in one if not given.
+        #[arg(long)]
+        input: Option<PathBuf>,
+        /// Proofs to time; the best counts.
+        #[arg(long, default_value_t = 2)]
+        rounds: u32,
+    },
+}
+
+/// Where a role's settings are.
+#[derive(Debug, Clone, clap::Args)]
+pub struct ConfigArgs {
+    /// Configuration file; see docs/config.
+    #[arg(long, env = "PROOFGRID_CONFIG")]
+    pub config: PathBuf,
+}
+
+/// Verifies one proof from standard input; the judge's child.
+///
+/// # Errors
+/// Never; the exit code tells the parent.
+pub fn judge_child() -> CliResult {
+    let code = proofgrid_judge::child::run(&proofgrid_programs::registry());
+    if code == ExitCode::SUCCESS {
+        return Ok(());
+    }
+    Err(ExitError { exit: Exit::Failed, error: anyhow!("the judge's child wrote no reply") })
+}
+
+/// Runs the dispatcher.
+///
+/// # Errors
+/// When it cannot start, or its journal fails.
+pub fn dispatcher(command: &RunCommand) -> CliResult {
+    let file: DispatcherFile = match command {
+        RunCommand::Check(args) => return check::<DispatcherFile>(args),
+        RunCommand::Run(args) => config::load(&args.config)?,
+    };
+    block_on(async {
+        let stop = stop_on_signal()?;
+        let registry = Arc::new(proofgrid_programs::registry());
+        let journal = Journal::open(&JournalConfig {
+            engine: file.store.engine.parse()?,
+            ..JournalConfig::new(file.store.data_dir.join("journal"))
+        })?;
+        let blobs = BlobStore::open(&BlobStoreConfig::new(file.store.data_dir.join("blobs")))?;
+        let judge = Judge::new(file.judge.build()?, Arc::clone(&registry));
+        let running =
+            Dispatcher::start(file.dispatcher, journal, blobs, registry, judge, stop).await?;
+        tracing::info!(version = crate::VERSION, address = %running.address(), "dispatcher runs");
+        running.join().await.context("the dispatcher ended")?;
+        Ok(())
+    })
+}
+
+/// Runs or measures a prover.
+///
+/// # Errors
+/// When it cannot start.
+pub fn prover(command: &ProverCommand, output: Format) -> CliResult {
+    match command {
+        ProverCommand::Check(args) => check::<ProverFile>(args),
+        ProverCommand::Run(args) => {
+            run_prover(config::load(&args.config)?, proofgrid_programs::registry())
+        }
+        ProverCommand::Bench { config, program, input, rounds } => {
+            let file: ProverFile = config::load(&config.config)?;
+            let input = match input {
+                Some(path) => std::fs::read(path)
+                    .with_context(|| format!("cannot read {}", path.display()))
+                    .exit(Exit::NotFound)?,
+                None => bench_input(program)?,
+            };
+            let bench = BenchInput {
+                program: program.clone(),
+                input: Bytes::from(input),
+                memory_bytes_max: ByteCount::new(BENCH_MEMORY_BYTES),
+                rounds: *rounds,
+            };
+            measure(&file, &bench, output)
+        }
+    }
+}
+
+/// Runs a prover of these programs until it is told to stop.
+///
+/// # Errors
+/// When it cannot start.
+pub fn run_prover(file: ProverFile, registry: Registry) -> CliResult {
+    block_on(async {
+        let stop = stop_on_signal()?;
+        let key = wallet_from(&file.key.file, &file.key.password_file)?;
+        let address = key.address();
+        let running = Prover::start(file.prover, key, Arc::new(registry), &stop)?;
+        tracing::info!(version = crate::VERSION, %address, "prover runs");
+        running.join().await.context("the worker's loop ended by a panic; please report it")?;
+        tracing::info!("drained; finished proofs that nobody confirmed stay on disk");
+        Ok(())
+    })
+}
+
+/// An input to measure with when none is given: for the `keccak` programs as many messages of one
+/// block each as fill tables of 2^14 rows.
+fn bench_input(program: &str) -> anyhow::Result<Vec<u8>> {
+    const MESSAGES: u32 = 682;
+    if program.starts_with("keccak") {
+        let lines: Vec<String> =
+            (0..MESSAGES).map(|number| hex::encode(number.to_be_bytes().repeat(26))).collect();
+        return Ok((lines.join("\n") + "\n").into_bytes());
+    }
+    anyhow::bail!("there is no built-in input for {program:?}; give one with --input")
+}
+
+fn measure(file: &ProverFile, bench: &BenchInput, output: Format) -> CliResult {
+    block_on(async {
+        let settings = &file.prover;
+        let threads = settings.num_threads();
+        let backend = Backend::open(settings.device, 1, threads)?;
+        let registry = Arc::new(proofgrid_programs::registry());
+        let measured = bench::measure(&backend, &registry, bench).await?;
+        let mut all = BenchFile::load(&settings.data_dir, settings.device, threads);
+        all.record(measured.clone());
+        all.save(&settings.data_dir)?;
+        if output == Format::Json {
+            return Ok(output::json(&measured, false)?);
+        }
+        output::line(&format!(
+            "{}: {} units in {} ({}.{:03} units/s), self-check {}, proof {} bytes, peak {} MiB",
+            measured.program,
+            measured.work_units,
+            millis(measured.total_ms),
+            measured.milli_units_per_s / 1000,
+            measured.milli_units_per_s % 1000,
+            millis(measured.check_ms),
+            measured.proof_bytes,
+            measured.memory_peak_bytes >> 20,
+        ));
+        Ok(())
+    })
+}
+
+/// Runs a verifier.
+///
+/// # Errors
+/// When it cannot start, or its vote log fails.
+pub fn verifier(command: &RunCommand) -> CliResult {
+    match command {
+        RunCommand::Check(args) => check::<VerifierFile>(args),
+        RunCommand::Run(args) => {
+            let file: VerifierFile = config::load(&args.config)?;
+            let judge = file.judge.build()?;
+            run_verifier(file, judge)
+        }
+    }
+}
+
+/// Runs a verifier with this judge until it is told to stop.
+///
+/// # Errors
+/// When it cannot start, or its vote log fails.
+pub fn run_verifier(file: VerifierFile, judge: JudgeConfig) -> CliResult {
+    block_on(async {
+        let stop = stop_on_signal()?;
+        let key = bls_from(&file.key.file, &file.key.password_file)?;
+        let registry = Arc::new(proofgrid_programs::registry());
+        let judge = Judge::new(judge, Arc::clone(&registry));
+        let chain = Arc::new(HomeChainView::new(file.chain.view()?, Arc::clone(&registry)));
+        let settings = file.verifier.build(file.chain.network())?;
+        let running = Verifier::start(settings, key, registry, judge, chain, stop)?;
+        tracing::info!(version = crate::VERSION, "verifier runs");
+        running.stopped().await.context("the verifier ended")?;
+        Ok(())
+    })
+}
+
+/// Runs an oracle.
+///
+/// # Errors
+/// When it cannot start, or its own files fail.
+pub fn oracle(command: &RunCommand) -> CliResult {
+    let file: OracleFile = match command {
+        RunCommand::Check(args) => return check::<OracleFile>(args),
+        RunCommand::Run(args) => config::load(&args.config)?,
+    };
+    block_on(async {
+        let stop = stop_on_signal()?;
+        let oracle = Oracle::open(&file.oracle).await?;
+        tracing::info!(version = crate::VERSION, chain = file.oracle.chain_id, "oracle runs");
+        oracle.run(stop).await?;
+        Ok(())
+    })
+}
+
+fn check<T: serde::de::DeserializeOwned>(args: &ConfigArgs) -> CliResult {
+    config::load::<T>(&args.config)?;
+    output::line(&format!("{} can be used", args.config.display()));
+    Ok(())
+}
+
+/// Cancelled by the first SIGTERM or SIGINT; the second ends the process.
+fn stop_on_signal() -> anyhow::Result<CancellationToken> {
+    let stop = CancellationToken::new();
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let token = stop.clone();
+    tokio::spawn(async move {
+        for round in 0..2 {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+            if round == 0 {
+                tracing::info!("stopping: what is running is finished; again to stop at once");
+                token.cancel();
+            }
+        }
+        std::process::exit(130);
+    });
+    Ok(stop)
+}

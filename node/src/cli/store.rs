@@ -1,0 +1,107 @@
+//! `store`: verify, export and import a journal that no process has open.
+
+use std::fs::File;
+use std::io::{BufReader, BufWriter};
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use clap::Subcommand;
+use proofgrid_store::journal::{self, EngineKind, JournalConfig, JournalSummary};
+use serde::Serialize;
+
+use crate::exit::{CliResult, Exit, WithExit};
+use crate::output::{self, Format};
+
+/// `store` commands.
+#[derive(Debug, Subcommand)]
+pub enum StoreCommand {
+    /// Read and check every record; exit code 5 names the first damaged one.
+    Verify {
+        /// Directory of the journal.
+        directory: PathBuf,
+        /// Engine that wrote it.
+        #[arg(long, default_value = "sled")]
+        engine: EngineKind,
+    },
+    /// Write every record to a file that any engine can import.
+    Export {
+        /// Directory of the journal.
+        directory: PathBuf,
+        /// The file; must not exist.
+        #[arg(long)]
+        out: PathBuf,
+        /// Engine that wrote it.
+        #[arg(long, default_value = "sled")]
+        engine: EngineKind,
+    },
+    /// Fill an empty journal from an export.
+    Import {
+        /// Directory of the new journal.
+        directory: PathBuf,
+        /// The export.
+        #[arg(long)]
+        from: PathBuf,
+        /// Engine to write with.
+        #[arg(long, default_value = "sled")]
+        engine: EngineKind,
+    },
+}
+
+#[derive(Debug, Serialize)]
+struct StoreView {
+    directory: String,
+    records: u64,
+    payload_bytes: u64,
+}
+
+/// Runs a `store` command.
+///
+/// # Errors
+/// When a file cannot be opened or a record is damaged.
+pub fn run(command: StoreCommand, output: Format) -> CliResult {
+    let (directory, summary) = match command {
+        StoreCommand::Verify { directory, engine } => {
+            let summary = journal::verify(&config(&directory, engine)).exit(Exit::Invalid)?;
+            (directory, summary)
+        }
+        StoreCommand::Export { directory, out, engine } => {
+            let file = File::create_new(&out)
+                .with_context(|| format!("cannot create {}", out.display()))?;
+            let mut writer = BufWriter::new(file);
+            let summary =
+                journal::export(&config(&directory, engine), &mut writer).exit(Exit::Invalid)?;
+            writer.into_inner().context("cannot write the export")?.sync_all()?;
+            (directory, summary)
+        }
+        StoreCommand::Import { directory, from, engine } => {
+            let file = File::open(&from)
+                .with_context(|| format!("cannot open {}", from.display()))
+                .exit(Exit::NotFound)?;
+            let mut reader = BufReader::new(file);
+            let summary =
+                journal::import(&config(&directory, engine), &mut reader).exit(Exit::Invalid)?;
+            (directory, summary)
+        }
+    };
+    print(&directory, summary, output)
+}
+
+fn config(directory: &Path, engine: EngineKind) -> JournalConfig {
+    JournalConfig { engine, ..JournalConfig::new(directory) }
+}
+
+fn print(directory: &Path, summary: JournalSummary, output: Format) -> CliResult {
+    let view = StoreView {
+        directory: directory.display().to_string(),
+        records: summary.records,
+        payload_bytes: summary.payload_bytes,
+    };
+    match output {
+        Format::Json => output::json(&view, false)?,
+        Format::Table => output::line(&format!(
+            "{}: {} records, {} bytes, every checksum fits",
+            view.directory, view.records, view.payload_bytes
+        )),
+    }
+    Ok(())
+}

@@ -1,0 +1,168 @@
+//! The development chain: deploys the contracts from anvil's well-known account, funds accounts, and
+//! takes verifiers in.
+
+use std::time::{Duration, Instant};
+
+use alloy_primitives::U256;
+use anyhow::{Context, bail};
+use proofgrid_core::certificate::{JobCertificate, TrustedEpoch};
+use proofgrid_core::crypto::bls::SecretKey;
+use proofgrid_core::crypto::secp::WalletKey;
+use proofgrid_core::epoch::EpochTable;
+use proofgrid_core::ids::{Address, ChainId, EpochNumber, TableDigest};
+use proofgrid_core::units::Stake;
+use proofgrid_oracle::anchor;
+use proofgrid_oracle::contracts::ContractAddresses;
+use proofgrid_oracle::deploy::{self, DeployConfig, Deployment};
+use proofgrid_oracle::finality::FinalityPolicy;
+use proofgrid_oracle::key::OracleKey;
+use proofgrid_oracle::rpc::Chain;
+use proofgrid_oracle::sender::Sender;
+use proofgrid_oracle::setup;
+
+use super::anvil::CHAIN_ID;
+use super::process::Process;
+use crate::chain;
+
+/// One token or coin in its smallest unit.
+pub const TOKEN_WEI: u128 = 1_000_000_000_000_000_000;
+/// First account of anvil's published mnemonic; worth nothing anywhere else.
+const DEPLOYER_SECRET: &str = "ac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80";
+/// How long anvil may take to answer.
+const START_TIMEOUT: Duration = Duration::from_secs(20);
+/// Pause between two tries.
+const POLL: Duration = Duration::from_millis(50);
+
+/// A development chain and what is deployed on it.
+#[derive(Debug)]
+pub struct DevChain {
+    chain: Chain,
+    deployer: Sender,
+    deployment: Deployment,
+}
+
+/// A verifier that joins: its operator's wallet, its key, its stake.
+pub type Joining = (WalletKey, SecretKey, Stake);
+
+impl DevChain {
+    /// Waits until the node answers and deploys every contract and program.
+    ///
+    /// # Errors
+    /// When the node ends or does not answer, or a deployment fails.
+    pub async fn deploy(
+        rpc_url: &str,
+        node: &mut Process,
+        config: &DeployConfig,
+    ) -> anyhow::Result<Self> {
+        let chain = chain::connect(rpc_url, ChainId::new(CHAIN_ID))?;
+        let started = Instant::now();
+        while let Err(error) = chain.latest().await {
+            if node.ended().is_some() || started.elapsed() > START_TIMEOUT {
+                bail!("the EVM node does not answer: {error}\n{}", node.log_tail(20));
+            }
+            tokio::time::sleep(POLL).await;
+        }
+        let mut secret = [0; 32];
+        hex::decode_to_slice(DEPLOYER_SECRET, &mut secret)?;
+        let mut deployer = Sender::new(chain.clone(), OracleKey::from_bytes(&secret)?);
+        let deployment = deploy::deploy_network(&mut deployer, config).await?;
+        let programs: Vec<_> = proofgrid_programs::registry()
+            .iter()
+            .map(|program| (program.id(), program.manifest().digest()))
+            .collect();
+        setup::register_programs(&mut deployer, deployment.contracts.proof_registry, &programs)
+            .await?;
+        Ok(Self { chain, deployer, deployment })
+    }
+
+    /// The contracts.
+    #[must_use]
+    pub const fn contracts(&self) -> &ContractAddresses {
+        &self.deployment.contracts
+    }
+
+    /// First block that an oracle has to read.
+    #[must_use]
+    pub fn start_block(&self) -> u64 {
+        self.deployment.start_block().get()
+    }
+
+    /// The chain.
+    #[must_use]
+    pub const fn chain(&self) -> &Chain {
+        &self.chain
+    }
+
+    /// Who owns the contracts and all coins.
+    pub const fn deployer(&mut self) -> &mut Sender {
+        &mut self.deployer
+    }
+
+    /// A sender for a wallet.
+    ///
+    /// # Errors
+    /// When the key cannot be used.
+    pub fn sender(&self, wallet: &WalletKey) -> anyhow::Result<Sender> {
+        chain::sender(self.chain.clone(), wallet)
+    }
+
+    /// Sends coins to accounts, all in flight at once.
+    ///
+    /// # Errors
+    /// When the chain refuses.
+    pub async fn fund(&mut self, accounts: &[Address], wei: U256) -> anyhow::Result<()> {
+        setup::fund(&mut self.deployer, accounts, wei).await.context("funding accounts failed")
+    }
+
+    /// Bonds stake for verifiers and registers their keys, each from its own account.
+    ///
+    /// # Errors
+    /// When a transaction fails.
+    pub async fn join(&mut self, joining: &[Joining]) -> anyhow::Result<()> {
+        let stakes: Vec<_> =
+            joining.iter().map(|(wallet, _, stake)| (wallet.address(), *stake)).collect();
+        deploy::bond_development_stake(&mut self.deployer, &self.deployment, &stakes).await?;
+        let registry = self.deployment.contracts.operator_registry;
+        let mut registrations = Vec::new();
+        for (wallet, key, _) in joining {
+            let mut operator = self.sender(wallet)?;
+            registrations
+                .push(async move { deploy::register_operator(&mut operator, registry, key).await });
+        }
+        futures::future::try_join_all(registrations).await?;
+        Ok(())
+    }
+
+    /// Freezes the next epoch.
+    ///
+    /// # Errors
+    /// When the contract refuses.
+    pub async fn snapshot(&mut self) -> anyhow::Result<EpochNumber> {
+        Ok(deploy::snapshot(&mut self.deployer, &self.deployment.contracts).await?)
+    }
+
+    /// Digest of an epoch's table as the contract names it.
+    ///
+    /// # Errors
+    /// When there is no such epoch.
+    pub async fn epoch_digest(&self, epoch: EpochNumber) -> anyhow::Result<TableDigest> {
+        let contract = self.deployment.contracts.epoch_table;
+        Ok(anchor::table_digest(&self.chain, contract, FinalityPolicy::Finalized, epoch).await?)
+    }
+
+    /// Whether the contract says that the job is verified, beyond the challenge window.
+    ///
+    /// # Errors
+    /// When the certificate does not verify or the chain cannot be asked.
+    pub async fn is_verified(
+        &self,
+        certificate: &JobCertificate,
+        table: &EpochTable,
+    ) -> anyhow::Result<bool> {
+        let trust = TrustedEpoch::Digest(self.epoch_digest(table.epoch()).await?);
+        let (_, job) = certificate.verify(table, trust)?;
+        let registry = self.deployment.contracts.proof_registry;
+        let (root, count) = (certificate.certificate.root, certificate.certificate.count);
+        chain::is_verified(&self.deployer, registry, &job, root, count).await
+    }
+}

@@ -1,0 +1,12 @@
+//! A development network: an EVM node, the contracts and every role as its own process, for the
+//! demo, for trying things out and for the scenario tests.
+
+pub mod anvil;
+pub mod chain;
+pub mod configs;
+pub mod demo;
+pub mod layout;
+pub mod network;
+pub mod process;
+pub mod progress;
+pub mod summary;

@@ -1,0 +1,164 @@
+//! What a demo run ended with, as a table and as `summary.json`.
+
+use std::fs;
+use std::path::Path;
+
+use anyhow::Context;
+use serde::Serialize;
+
+use crate::job_view::{JobView, percent};
+use crate::output::{self, millis, short};
+
+/// The whole run.
+#[derive(Debug, Serialize)]
+pub struct Summary {
+    /// The jobs, in the order of their submission.
+    pub jobs: Vec<JobSummary>,
+    /// From the first submit to the last check, milliseconds.
+    pub total_ms: u64,
+}
+
+/// One job.
+#[derive(Debug, Serialize)]
+pub struct JobSummary {
+    /// Job id.
+    pub id: String,
+    /// `grpc` or `contract`.
+    pub source: String,
+    /// Name of the program.
+    pub program: String,
+    /// State in one word.
+    pub state: String,
+    /// Number of segments.
+    pub segments: usize,
+    /// Prover of each segment.
+    pub provers: Vec<String>,
+    /// Proving time of all segments together, milliseconds.
+    pub prove_ms: u64,
+    /// Slowest verifier's judgement of all segments, milliseconds.
+    pub verify_ms: u64,
+    /// Stake that signed the certificate, decimal wei.
+    pub stake_signed: String,
+    /// Stake of the epoch, decimal wei.
+    pub stake_total: String,
+    /// Certificate id.
+    pub certificate: String,
+    /// Transaction that brought the certificate on-chain.
+    pub tx_hash: String,
+    /// Its gas.
+    pub gas_used: u64,
+    /// Transaction that paid the provers; empty for direct jobs, which are unpaid.
+    pub settle_tx_hash: String,
+    /// Its gas.
+    pub settle_gas_used: u64,
+    /// `proofgrid certificate verify` accepted the certificate without a network.
+    pub certificate_verified_offline: bool,
+    /// The contract says verified, after the challenge window.
+    pub verified_on_chain: bool,
+    /// From submit to settled, milliseconds.
+    pub total_ms: u64,
+}
+
+impl JobSummary {
+    /// Collects what is known of a job that ended.
+    #[must_use]
+    pub fn new(job: &JobView, program: &str, checks: Checks, total_ms: u64) -> Self {
+        let votes = job.votes.as_ref();
+        let certificate = job.submission("certificate");
+        let settlement = job.submission("settlement");
+        Self {
+            id: job.id.clone(),
+            source: job.source.into(),
+            program: program.into(),
+            state: job.state.clone(),
+            segments: job.tasks.len(),
+            provers: job.provers(),
+            prove_ms: job.tasks.iter().map(|task| task.prove_ms).sum(),
+            verify_ms: votes.map_or(0, |votes| votes.verify_ms),
+            stake_signed: votes.map_or(0, |votes| votes.stake_attested).to_string(),
+            stake_total: votes.map_or(0, |votes| votes.stake_total).to_string(),
+            certificate: job.certificate.clone(),
+            tx_hash: certificate.map(|tx| tx.tx_hash.clone()).unwrap_or_default(),
+            gas_used: certificate.map_or(0, |tx| tx.gas_used),
+            settle_tx_hash: settlement.map(|tx| tx.tx_hash.clone()).unwrap_or_default(),
+            settle_gas_used: settlement.map_or(0, |tx| tx.gas_used),
+            certificate_verified_offline: checks.offline,
+            verified_on_chain: checks.on_chain,
+            total_ms,
+        }
+    }
+
+    /// Settled, and both checks agree.
+    #[must_use]
+    pub fn succeeded(&self) -> bool {
+        self.state == "settled" && self.certificate_verified_offline && self.verified_on_chain
+    }
+
+    fn row(&self) -> Vec<String> {
+        let parse = |text: &str| text.parse::<u128>().unwrap_or(0);
+        let provers: Vec<_> = self.provers.iter().map(|prover| short(prover)).collect();
+        let tick = |ok: bool| if ok { "yes" } else { "NO" };
+        vec![
+            format!("{}\n{}", short(&self.id), self.source),
+            self.state.clone(),
+            self.segments.to_string(),
+            provers.join("\n"),
+            millis(self.prove_ms),
+            millis(self.verify_ms),
+            percent(parse(&self.stake_signed), parse(&self.stake_total)),
+            short(&self.certificate),
+            short(&self.tx_hash),
+            self.gas_used.to_string(),
+            tick(self.certificate_verified_offline).into(),
+            tick(self.verified_on_chain).into(),
+            millis(self.total_ms),
+        ]
+    }
+}
+
+/// What was checked after a job settled.
+#[derive(Clone, Copy, Debug)]
+pub struct Checks {
+    /// The certificate verifies offline.
+    pub offline: bool,
+    /// The contract says verified.
+    pub on_chain: bool,
+}
+
+impl Summary {
+    /// Every job settled and checked.
+    #[must_use]
+    pub fn succeeded(&self) -> bool {
+        !self.jobs.is_empty() && self.jobs.iter().all(JobSummary::succeeded)
+    }
+
+    /// Writes `summary.json`.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn write(&self, path: &Path) -> anyhow::Result<()> {
+        let text = serde_json::to_string_pretty(self)?;
+        fs::write(path, text + "\n").with_context(|| format!("cannot write {}", path.display()))
+    }
+
+    /// Prints the table.
+    pub fn print(&self) {
+        let header = [
+            "job",
+            "state",
+            "segments",
+            "provers",
+            "prove",
+            "verify",
+            "stake signed",
+            "certificate",
+            "tx",
+            "gas",
+            "offline",
+            "on-chain",
+            "total",
+        ];
+        let rows = self.jobs.iter().map(JobSummary::row).collect();
+        output::line(&output::table(&header, rows).to_string());
+    }
+}

@@ -1,0 +1,603 @@
+//! One chain through a list of JSON-RPC endpoints.
+//!
+//! Endpoints fail, lag, rate-limit and are re-pointed at other networks. Each is asked for its
+//! chain id before its answers are used (and again after each failure); a transport failure moves
+//! on to the next one, a whole round without an answer is repeated with growing, jittered pauses up
+//! to a bound. A refusal (an answer with an error in it) is an answer: it is never retried here.
+//! Final blocks are compared between all endpoints that answer; two hashes for one height hold
+//! everything back. There are no subscriptions: they skip blocks silently on reconnect. Endpoint
+//! addresses often carry keys, so errors and logs name the host only.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use alloy::eips::{BlockId, BlockNumberOrTag};
+use alloy::network::TransactionBuilder;
+use alloy::primitives::{Address as EvmAddress, B256, Bytes, U256};
+use alloy::providers::{Provider, RootProvider};
+use alloy::rpc::client::RpcClient;
+use alloy::rpc::types::{Filter, Header, Log, TransactionReceipt, TransactionRequest};
+use alloy::sol_types::SolCall;
+use alloy::transports::http::Http;
+use alloy::transports::{RpcError as AlloyError, TransportError, TransportErrorKind};
+use backon::{ExponentialBuilder, Retryable};
+use proofgrid_core::ids::{BlockHash, BlockNumber, ChainId};
+use thiserror::Error;
+
+use crate::cursor::BlockRef;
+use crate::finality::FinalityPolicy;
+
+/// First pause between rounds over all endpoints.
+const RETRY_PAUSE_MIN: Duration = Duration::from_millis(100);
+/// Longest pause between rounds.
+const RETRY_PAUSE_MAX: Duration = Duration::from_secs(5);
+/// JSON-RPC codes with which providers say "ask again later" (EIP-1474 and common rate limits).
+const BUSY_CODES: [i64; 3] = [-32005, -32016, 429];
+
+/// Why a chain could not be asked.
+#[derive(Debug, Clone, Error)]
+pub enum RpcError {
+    /// No endpoint is configured or an address is malformed.
+    #[error(
+        "RPC endpoint {index} is no http(s) address; set `rpc_urls` to at least one JSON-RPC \
+         address"
+    )]
+    BadUrl {
+        /// Position in the list, from 0.
+        index: usize,
+    },
+    /// The HTTP client could not be built.
+    #[error("cannot set up the HTTP client: {0}")]
+    Client(String),
+    /// The endpoint serves another chain.
+    #[error(
+        "{endpoint} serves chain {got}, this oracle is for chain {expected}; correct `rpc_urls` \
+         or `chain_id`"
+    )]
+    WrongChain {
+        /// Host of the endpoint.
+        endpoint: String,
+        /// Configured chain.
+        expected: ChainId,
+        /// Chain it serves.
+        got: u64,
+    },
+    /// No endpoint answered.
+    #[error("no RPC endpoint answered {what}: {last}; check the network and the endpoints' status")]
+    Unreachable {
+        /// The call.
+        what: &'static str,
+        /// The last failure.
+        last: String,
+    },
+    /// An endpoint answered with an error.
+    #[error("{endpoint} refused {what}: {message} (code {code})")]
+    Refused {
+        /// The call.
+        what: &'static str,
+        /// Host of the endpoint.
+        endpoint: String,
+        /// JSON-RPC code.
+        code: i64,
+        /// Its words.
+        message: String,
+        /// Revert data, when the refusal is a reverted call.
+        revert: Option<Bytes>,
+    },
+    /// The answer is not what the call must return.
+    #[error(
+        "the answer to {what} is unusable: {why}; the endpoint or contract is another than expected"
+    )]
+    Unusable {
+        /// The call.
+        what: &'static str,
+        /// What is wrong.
+        why: String,
+    },
+    /// Two endpoints know different blocks at one final height.
+    #[error(
+        "{first} and {second} disagree on final block {number}; nothing is taken from the chain \
+         until they agree"
+    )]
+    Disagreement {
+        /// The height.
+        number: BlockNumber,
+        /// One host.
+        first: String,
+        /// The other host.
+        second: String,
+    },
+}
+
+impl RpcError {
+    /// Whether asking again later may succeed without anything changing here.
+    #[must_use]
+    pub const fn is_transient(&self) -> bool {
+        matches!(self, Self::Unreachable { .. } | Self::Disagreement { .. })
+    }
+}
+
+/// How a chain is reached.
+#[derive(Debug, Clone)]
+pub struct RpcSettings {
+    /// The chain that every endpoint must serve.
+    pub chain: ChainId,
+    /// Addresses, the preferred one first.
+    pub urls: Vec<String>,
+    /// Longest wait for one answer.
+    pub request_timeout: Duration,
+    /// Rounds over all endpoints after the first.
+    pub retries_max: usize,
+}
+
+struct Endpoint {
+    host: String,
+    provider: RootProvider,
+    chain_checked: AtomicBool,
+}
+
+struct Inner {
+    chain: ChainId,
+    endpoints: Vec<Endpoint>,
+    preferred: AtomicUsize,
+    retries_max: usize,
+}
+
+/// A chain; cheap to clone, safe to share.
+#[derive(Clone)]
+pub struct Chain(Arc<Inner>);
+
+impl std::fmt::Debug for Chain {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let hosts: Vec<_> = self.0.endpoints.iter().map(|endpoint| &endpoint.host).collect();
+        f.debug_struct("Chain").field("id", &self.0.chain).field("endpoints", &hosts).finish()
+    }
+}
+
+enum Round<T> {
+    Answer(T),
+    /// Every endpoint failed without an answer.
+    Silent(RpcError),
+}
+
+impl Chain {
+    /// Prepares the endpoints; asks nothing yet.
+    ///
+    /// # Errors
+    /// [`RpcError::BadUrl`] for an empty list or a malformed address.
+    pub fn new(settings: &RpcSettings) -> Result<Self, RpcError> {
+        if settings.urls.is_empty() {
+            return Err(RpcError::BadUrl { index: 0 });
+        }
+        let client = http_client(settings)?;
+        let mut endpoints = Vec::with_capacity(settings.urls.len());
+        for (index, text) in settings.urls.iter().enumerate() {
+            let url: reqwest::Url = text.parse().map_err(|_| RpcError::BadUrl { index })?;
+            if !matches!(url.scheme(), "http" | "https") {
+                return Err(RpcError::BadUrl { index });
+            }
+            let host = url.host_str().ok_or(RpcError::BadUrl { index })?.to_owned();
+            let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
+            let transport = Http::with_client(client.clone(), url);
+            let provider = RootProvider::new(RpcClient::new(transport, false));
+            let chain_checked = AtomicBool::new(false);
+            endpoints.push(Endpoint { host: format!("{host}{port}"), provider, chain_checked });
+        }
+        Ok(Self(Arc::new(Inner {
+            chain: settings.chain,
+            endpoints,
+            preferred: AtomicUsize::new(0),
+            retries_max: settings.retries_max,
+        })))
+    }
+
+    /// The chain's id.
+    #[must_use]
+    pub fn id(&self) -> ChainId {
+        self.0.chain
+    }
+
+    /// Asks the endpoints in turn until one answers.
+    ///
+    /// # Errors
+    /// See [`RpcError`].
+    pub async fn ask<T, F, Fut>(&self, what: &'static str, request: F) -> Result<T, RpcError>
+    where
+        F: Fn(RootProvider) -> Fut,
+        Fut: Future<Output = Result<T, TransportError>>,
+    {
+        let schedule = ExponentialBuilder::default()
+            .with_min_delay(RETRY_PAUSE_MIN)
+            .with_max_delay(RETRY_PAUSE_MAX)
+            .with_max_times(self.0.retries_max)
+            .with_jitter();
+        let round = || async {
+            match self.round(what, &request).await? {
+                Round::Answer(answer) => Ok(answer),
+                Round::Silent(error) => Err(error),
+            }
+        };
+        round.retry(schedule).when(|error| matches!(error, RpcError::Unreachable { .. })).await
+    }
+
+    async fn round<T, F, Fut>(&self, what: &'static str, request: &F) -> Result<Round<T>, RpcError>
+    where
+        F: Fn(RootProvider) -> Fut,
+        Fut: Future<Output = Result<T, TransportError>>,
+    {
+        let start = self.0.preferred.load(Ordering::Relaxed);
+        let count = self.0.endpoints.len();
+        let mut last = RpcError::BadUrl { index: 0 };
+        for (index, endpoint) in self.0.endpoints.iter().enumerate().cycle().skip(start).take(count)
+        {
+            let result = match self.check_chain(endpoint).await {
+                Ok(()) => request(endpoint.provider.clone()).await,
+                Err(Checked::Wrong(error)) => {
+                    tracing::error!(endpoint = endpoint.host, %error, "endpoint skipped");
+                    last = error;
+                    continue;
+                }
+                Err(Checked::Failed(error)) => Err(error),
+            };
+            match result {
+                Ok(answer) => {
+                    self.0.preferred.store(index, Ordering::Relaxed);
+                    return Ok(Round::Answer(answer));
+                }
+                Err(error) => match sort(what, &endpoint.host, error) {
+                    Sorted::Answered(refusal) => return Err(refusal),
+                    Sorted::Silent(failure) => {
+                        endpoint.chain_checked.store(false, Ordering::Relaxed);
+                        tracing::debug!(endpoint = endpoint.host, %failure, "no answer");
+                        last = failure;
+                    }
+                },
+            }
+        }
+        Ok(Round::Silent(last))
+    }
+
+    async fn check_chain(&self, endpoint: &Endpoint) -> Result<(), Checked> {
+        if endpoint.chain_checked.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        let got = endpoint.provider.get_chain_id().await.map_err(Checked::Failed)?;
+        if got != self.0.chain.get() {
+            let (endpoint, expected) = (endpoint.host.clone(), self.0.chain);
+            return Err(Checked::Wrong(RpcError::WrongChain { endpoint, expected, got }));
+        }
+        endpoint.chain_checked.store(true, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// The header at `number`, or `None` when the chain is shorter.
+    ///
+    /// # Errors
+    /// See [`RpcError`].
+    pub async fn header(&self, number: BlockNumber) -> Result<Option<Header>, RpcError> {
+        self.header_at(BlockNumberOrTag::Number(number.get())).await
+    }
+
+    async fn header_at(&self, tag: BlockNumberOrTag) -> Result<Option<Header>, RpcError> {
+        let answer = self
+            .ask("eth_getBlockByNumber", move |provider| async move {
+                provider.get_block_by_number(tag).await
+            })
+            .await;
+        match answer {
+            Ok(block) => Ok(block.map(|block| block.header)),
+            // Nodes without a checkpoint yet answer the tag with an error instead of null.
+            Err(RpcError::Refused { ref message, .. }) if says_no_block(message) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The head of the chain: for fees and nonces, never for facts.
+    ///
+    /// # Errors
+    /// See [`RpcError`].
+    pub async fn latest(&self) -> Result<Header, RpcError> {
+        self.header_at(BlockNumberOrTag::Latest).await?.ok_or_else(|| RpcError::Unusable {
+            what: "eth_getBlockByNumber",
+            why: "the chain has no head".into(),
+        })
+    }
+
+    /// The newest final block under `policy`, or `None` while there is none.
+    ///
+    /// # Errors
+    /// See [`RpcError`]; [`RpcError::Disagreement`] when endpoints know different blocks there.
+    pub async fn final_head(&self, policy: FinalityPolicy) -> Result<Option<Header>, RpcError> {
+        let header = match policy {
+            FinalityPolicy::Finalized => self.header_at(BlockNumberOrTag::Finalized).await?,
+            FinalityPolicy::Safe => self.header_at(BlockNumberOrTag::Safe).await?,
+            FinalityPolicy::Depth(depth) => {
+                let head = self.latest().await?.number;
+                match head.checked_sub(depth.get()) {
+                    Some(number) => self.header(BlockNumber::new(number)).await?,
+                    None => None,
+                }
+            }
+        };
+        if let Some(header) = &header {
+            self.agree_on(block_ref(header)).await?;
+        }
+        Ok(header)
+    }
+
+    /// Compares one block over all endpoints. One that fails or is behind has no say.
+    async fn agree_on(&self, block: BlockRef) -> Result<(), RpcError> {
+        let [_, _, ..] = self.0.endpoints.as_slice() else {
+            return Ok(());
+        };
+        let tag = BlockNumberOrTag::Number(block.number.get());
+        let answers = self.0.endpoints.iter().map(|endpoint| async move {
+            self.check_chain(endpoint).await.ok()?;
+            let block = endpoint.provider.get_block_by_number(tag).await.ok()??;
+            Some((endpoint.host.as_str(), block_ref(&block.header).hash))
+        });
+        let mut known: Option<(&str, BlockHash)> = None;
+        for (host, hash) in futures::future::join_all(answers).await.into_iter().flatten() {
+            let (first, agreed) = *known.get_or_insert((host, hash));
+            if agreed != hash {
+                let (first, second) = (first.to_owned(), host.to_owned());
+                return Err(RpcError::Disagreement { number: block.number, first, second });
+            }
+        }
+        Ok(())
+    }
+
+    /// The logs of one filter.
+    ///
+    /// # Errors
+    /// See [`RpcError`].
+    pub async fn logs(&self, filter: Filter) -> Result<Vec<Log>, RpcError> {
+        self.ask("eth_getLogs", move |provider| {
+            let filter = filter.clone();
+            async move { provider.get_logs(&filter).await }
+        })
+        .await
+    }
+
+    /// The code of an account at a block.
+    ///
+    /// # Errors
+    /// See [`RpcError`].
+    pub async fn code(&self, account: EvmAddress, at: BlockId) -> Result<Bytes, RpcError> {
+        self.ask("eth_getCode", move |provider| async move {
+            provider.get_code_at(account).block_id(at).await
+        })
+        .await
+    }
+
+    /// Runs a view function at a block.
+    ///
+    /// # Errors
+    /// [`RpcError::Refused`] with the revert data when it reverts; [`RpcError::Unusable`] when the
+    /// answer is not of the declared type (no contract there, another version).
+    pub async fn view<C: SolCall>(
+        &self,
+        contract: EvmAddress,
+        call: &C,
+        at: BlockId,
+    ) -> Result<C::Return, RpcError> {
+        let request = TransactionRequest::default().with_to(contract).with_input(call.abi_encode());
+        let answer = self
+            .ask(C::SIGNATURE, move |provider| {
+                let request = request.clone();
+                async move { provider.call(request).block(at).await }
+            })
+            .await?;
+        C::abi_decode_returns_validate(&answer)
+            .map_err(|error| RpcError::Unusable { what: C::SIGNATURE, why: error.to_string() })
+    }
+
+    /// Runs a transaction without sending it, at the head.
+    ///
+    /// # Errors
+    /// [`RpcError::Refused`] with the revert data when it would revert.
+    pub async fn simulate(&self, request: TransactionRequest) -> Result<Bytes, RpcError> {
+        self.ask("eth_call", move |provider| {
+            let request = request.clone();
+            async move { provider.call(request).await }
+        })
+        .await
+    }
+
+    /// Why an included transaction reverted, by running it again in front of its block; `None` when
+    /// it runs through there or the endpoint no longer has that state.
+    ///
+    /// # Errors
+    /// See [`RpcError`].
+    pub async fn why_reverted(
+        &self,
+        receipt: &TransactionReceipt,
+    ) -> Result<Option<(String, Option<Bytes>)>, RpcError> {
+        let hash = receipt.transaction_hash;
+        let transaction = self
+            .ask("eth_getTransactionByHash", move |provider| async move {
+                provider.get_transaction_by_hash(hash).await
+            })
+            .await?;
+        let before = receipt.block_number.and_then(|number| number.checked_sub(1));
+        let (Some(transaction), Some(before)) = (transaction, before) else {
+            return Ok(None);
+        };
+        let mut request = TransactionRequest::from_transaction(transaction);
+        request.nonce = None;
+        let replay = self
+            .ask("eth_call", move |provider| {
+                let request = request.clone();
+                async move { provider.call(request).block(BlockId::number(before)).await }
+            })
+            .await;
+        match replay {
+            Err(RpcError::Refused { message, revert, .. }) => Ok(Some((message, revert))),
+            Err(error) => Err(error),
+            Ok(_) => Ok(None),
+        }
+    }
+
+    /// Gas that a transaction would use, at the head.
+    ///
+    /// # Errors
+    /// See [`RpcError`].
+    pub async fn estimate_gas(&self, request: TransactionRequest) -> Result<u64, RpcError> {
+        self.ask("eth_estimateGas", move |provider| {
+            let request = request.clone();
+            async move { provider.estimate_gas(request).await }
+        })
+        .await
+    }
+
+    /// The next nonce of an account: the larger of what is mined and what is pending.
+    ///
+    /// # Errors
+    /// See [`RpcError`].
+    pub async fn next_nonce(&self, account: EvmAddress) -> Result<u64, RpcError> {
+        let pending = self.nonce_at(account, BlockId::pending()).await?;
+        Ok(pending.max(self.nonce_at(account, BlockId::latest()).await?))
+    }
+
+    /// The number of mined transactions of an account at a block.
+    ///
+    /// # Errors
+    /// See [`RpcError`].
+    pub async fn nonce_at(&self, account: EvmAddress, at: BlockId) -> Result<u64, RpcError> {
+        self.ask("eth_getTransactionCount", move |provider| async move {
+            provider.get_transaction_count(account).block_id(at).await
+        })
+        .await
+    }
+
+    /// Broadcasts a signed transaction. The caller sorts refusals (`submit::classify`).
+    ///
+    /// # Errors
+    /// See [`RpcError`].
+    pub async fn send_raw(&self, raw: Bytes) -> Result<B256, RpcError> {
+        self.ask("eth_sendRawTransaction", move |provider| {
+            let raw = raw.clone();
+            async move { provider.send_raw_transaction(&raw).await.map(|sent| *sent.tx_hash()) }
+        })
+        .await
+    }
+
+    /// Coins of an account at the head, in wei.
+    ///
+    /// # Errors
+    /// See [`RpcError`].
+    pub async fn balance(&self, account: EvmAddress) -> Result<U256, RpcError> {
+        self.ask(
+            "eth_getBalance",
+            move |provider| async move { provider.get_balance(account).await },
+        )
+        .await
+    }
+
+    /// The receipt of a transaction, if it is in the chain's head.
+    ///
+    /// # Errors
+    /// See [`RpcError`].
+    pub async fn receipt(&self, hash: B256) -> Result<Option<TransactionReceipt>, RpcError> {
+        self.ask("eth_getTransactionReceipt", move |provider| async move {
+            provider.get_transaction_receipt(hash).await
+        })
+        .await
+    }
+
+    /// The tip that the node suggests, in wei per gas; zero where it has no opinion.
+    ///
+    /// # Errors
+    /// See [`RpcError`].
+    pub async fn suggested_tip(&self) -> Result<u128, RpcError> {
+        let answer = self
+            .ask("eth_maxPriorityFeePerGas", |provider| async move {
+                provider.get_max_priority_fee_per_gas().await
+            })
+            .await;
+        match answer {
+            Err(RpcError::Refused { .. }) => Ok(0),
+            other => other,
+        }
+    }
+}
+
+/// The client for all endpoints. The system's certificate authorities are read only if one of them
+/// is `https`, so that a machine without any can still reach its own node.
+fn http_client(settings: &RpcSettings) -> Result<reqwest::Client, RpcError> {
+    // Only the first call installs it; tonic's connections use the same implementation.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let mut builder = reqwest::Client::builder().timeout(settings.request_timeout);
+    if !settings.urls.iter().any(|url| url.starts_with("https://")) {
+        builder = builder.tls_certs_only([]);
+    }
+    builder.build().map_err(|error| RpcError::Client(error.to_string()))
+}
+
+/// A header's number and hash.
+#[must_use]
+pub fn block_ref(header: &Header) -> BlockRef {
+    BlockRef { number: BlockNumber::new(header.number), hash: BlockHash::from_bytes(header.hash.0) }
+}
+
+enum Checked {
+    Wrong(RpcError),
+    Failed(TransportError),
+}
+
+enum Sorted {
+    Answered(RpcError),
+    Silent(RpcError),
+}
+
+/// Tells an answer with an error in it from no answer.
+fn sort(what: &'static str, host: &str, error: TransportError) -> Sorted {
+    match error {
+        AlloyError::ErrorResp(payload) if !BUSY_CODES.contains(&payload.code) => {
+            Sorted::Answered(RpcError::Refused {
+                what,
+                endpoint: host.to_owned(),
+                code: payload.code,
+                message: payload.message.chars().take(300).collect(),
+                revert: payload.as_revert_data(),
+            })
+        }
+        AlloyError::DeserError { err, .. } => {
+            Sorted::Answered(RpcError::Unusable { what, why: err.to_string() })
+        }
+        AlloyError::NullResp => {
+            Sorted::Answered(RpcError::Unusable { what, why: "it is null".into() })
+        }
+        AlloyError::Transport(kind) => {
+            let last = format!("{host}: {}", without_address(&kind));
+            Sorted::Silent(RpcError::Unreachable { what, last })
+        }
+        other => {
+            let last =
+                format!("{host}: {}", other.to_string().chars().take(300).collect::<String>());
+            Sorted::Silent(RpcError::Unreachable { what, last })
+        }
+    }
+}
+
+/// The reason without the request's address, which may hold an access key.
+fn without_address(kind: &TransportErrorKind) -> String {
+    if let Some(http) = kind.as_http_error() {
+        return format!("HTTP status {}", http.status);
+    }
+    let mut deepest: &dyn std::error::Error = kind;
+    while let Some(source) = deepest.source() {
+        deepest = source;
+    }
+    let text = deepest.to_string();
+    if text.contains("://") { "the request failed".into() } else { text }
+}
+
+fn says_no_block(message: &str) -> bool {
+    let message = message.to_ascii_lowercase();
+    ["not found", "unknown block", "not available", "not yet"]
+        .iter()
+        .any(|words| message.contains(words))
+}

@@ -1,0 +1,367 @@
+//! The oracle itself: one owner of cursor, submissions and session.
+//!
+//! Each turn of the loop takes one thing (a message of the session, or a look at the chain) and
+//! deals with it completely. Reading waits for the dispatcher: at most one range is out for
+//! acknowledgement, and the cursor moves when its last event is acknowledged, which the dispatcher
+//! does after its journal is flushed. Posting does not wait: what was promised is posted while no
+//! dispatcher is there. After a reconnect everything unacknowledged is told again; the dispatcher
+//! knows events by position and submissions by subject, so hearing one twice changes nothing.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use proofgrid_core::ids::{Address, BlockNumber, ChainContract};
+use proofgrid_core::network::{SubmissionFailure, SubmissionSubject, SubmissionUpdate};
+use proofgrid_core::units::UnixSeconds;
+use proofgrid_proto::convert::{ChainNews, OracleMessage, OracleOrder, ReportedEvent};
+use thiserror::Error;
+use tokio::time::{MissedTickBehavior, interval};
+use tokio_util::sync::CancellationToken;
+
+use crate::config::{ConfigError, OracleConfig};
+use crate::contracts::{ContractAddresses, check_deployed};
+use crate::cursor::{BlockRef, Cursor, CursorError};
+use crate::key::{KeyError, OracleKey};
+use crate::posts::{self, PostError};
+use crate::reader::{ChainReader, Look, Range, ReadError, ReadSettings};
+use crate::rpc::{Chain, RpcError};
+use crate::session::{DialSettings, Link, SessionSender, keep_dialled};
+use crate::submit::record::{Post, RecordError};
+use crate::submit::{SubmitError, SubmitSettings, Submitter, Update};
+
+/// Why an oracle stopped or could not start. What passes by itself (an endpoint or the dispatcher
+/// being away) is not among them: that is waited out.
+#[derive(Debug, Error)]
+pub enum OracleError {
+    /// The configuration is not usable.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The key is not usable.
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    /// The data directory cannot be made.
+    #[error("cannot create data directory {path}: {source}")]
+    Directory {
+        /// The directory.
+        path: String,
+        /// The system's reason.
+        source: std::io::Error,
+    },
+    /// The cursor cannot be read or kept.
+    #[error(transparent)]
+    Cursor(#[from] CursorError),
+    /// The submissions cannot be read or kept.
+    #[error(transparent)]
+    Record(#[from] RecordError),
+    /// The endpoints or contracts are others than configured.
+    #[error(transparent)]
+    Rpc(#[from] RpcError),
+}
+
+/// What is not acknowledged after this long is told again. A dispatcher that was too busy for an
+/// event, or whose answer was lost, must not hold up the chain until the next login.
+const TELL_AGAIN_INTERVAL: Duration = Duration::from_secs(10);
+
+/// Ranges without news that are read before anything else gets its turn.
+const RANGES_PER_TURN: u32 = 8;
+
+/// The range that waits for acknowledgement.
+struct OutRange {
+    to: BlockRef,
+    /// By event id.
+    events: BTreeMap<u64, ChainNews>,
+}
+
+/// One oracle.
+pub struct Oracle {
+    reader: ChainReader,
+    cursor: Cursor,
+    submitter: Submitter,
+    poll_interval: Duration,
+    dial: DialSettings,
+    contracts: ContractAddresses,
+    session: Option<SessionSender>,
+    next_event_id: u64,
+    out_range: Option<OutRange>,
+    /// Updates that are out: which subject is over once the id is acknowledged.
+    out_endings: BTreeMap<u64, SubmissionSubject>,
+}
+
+impl Oracle {
+    /// Opens the data directory and the key and checks that the chain is the configured one and
+    /// holds our contracts.
+    ///
+    /// # Errors
+    /// See [`OracleError`].
+    pub async fn open(config: &OracleConfig) -> Result<Self, OracleError> {
+        config.check()?;
+        let folder = config.data_directory.clone();
+        tokio::fs::create_dir_all(&folder).await.map_err(|source| OracleError::Directory {
+            path: folder.display().to_string(),
+            source,
+        })?;
+        let (key_file, password_file) = (config.key_file.clone(), config.password_file.clone());
+        let load = move || OracleKey::from_file(&key_file, password_file.as_deref());
+        let key = tokio::task::spawn_blocking(load)
+            .await
+            .map_err(|failure| KeyError::Sign(failure.to_string()))??;
+        let chain = Chain::new(&config.rpc())?;
+        let contracts = config.addresses();
+        check_deployed(&chain, &contracts).await?;
+        let submit = SubmitSettings {
+            contracts,
+            finality: config.finality,
+            fees: config.fees.bounds(),
+            raise_after_blocks: config.fees.raise_after_blocks,
+            in_flight_max: usize::try_from(config.fees.in_flight_max).unwrap_or(usize::MAX),
+        };
+        let read = ReadSettings {
+            contracts,
+            finality: config.finality,
+            start_block: config.start_block,
+            scan_blocks_max: config.scan_blocks_max,
+        };
+        Ok(Self {
+            reader: ChainReader::new(chain.clone(), read),
+            cursor: Cursor::open(&folder, config.chain())?,
+            submitter: Submitter::open(chain, key.clone(), submit, &folder)?,
+            poll_interval: config.poll_interval(),
+            dial: DialSettings::new(config, key),
+            contracts,
+            session: None,
+            next_event_id: 1,
+            out_range: None,
+            out_endings: BTreeMap::new(),
+        })
+    }
+
+    /// Works until `stop`. Everything that passes by itself is waited out.
+    ///
+    /// # Errors
+    /// Only when its own files can no longer be kept.
+    pub async fn run(mut self, stop: CancellationToken) -> Result<(), OracleError> {
+        let hang_up = stop.child_token();
+        let mut links = keep_dialled(self.dial.clone(), hang_up);
+        let mut clock = interval(self.poll_interval);
+        clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut again = interval(TELL_AGAIN_INTERVAL);
+        again.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return Ok(()),
+                link = links.recv() => match link {
+                    Some(link) => self.hear(link).await?,
+                    None => return Ok(()),
+                },
+                _ = clock.tick() => {
+                    self.post().await?;
+                    self.read().await?;
+                }
+                _ = again.tick() => self.tell_unacknowledged_again().await,
+            }
+        }
+    }
+
+    async fn hear(&mut self, link: Link) -> Result<(), OracleError> {
+        match link {
+            Link::Up(session) => {
+                self.session = Some(session);
+                self.out_endings.clear();
+                self.tell_range_again().await;
+                for update in self.submitter.standings() {
+                    self.tell_update(update).await;
+                }
+            }
+            Link::Down => self.session = None,
+            Link::Order(order) => self.obey(*order).await?,
+        }
+        Ok(())
+    }
+
+    async fn obey(&mut self, order: OracleOrder) -> Result<(), OracleError> {
+        match order {
+            OracleOrder::Ack { event_id, refused } => {
+                if let Some(refused) = refused {
+                    tracing::warn!(
+                        event_id,
+                        text = refused.text,
+                        "the dispatcher refused an event"
+                    );
+                }
+                self.acknowledged(event_id).await
+            }
+            OracleOrder::SubmitCertificate { certificate, .. } => {
+                let subject = SubmissionSubject::Certificate(certificate.id());
+                self.take_on(
+                    subject,
+                    posts::attest(self.on_chain(self.contracts.proof_registry), &certificate),
+                )
+                .await
+            }
+            OracleOrder::SettleJob(order) => {
+                let subject = SubmissionSubject::Settle(order.opened.job());
+                self.take_on(
+                    subject,
+                    posts::settle(self.on_chain(self.contracts.task_manager), &order),
+                )
+                .await
+            }
+            OracleOrder::Refused(refused) => {
+                tracing::warn!(text = refused.text, "the dispatcher refused a message");
+                Ok(())
+            }
+            // Part of the login and of the connection; the session keeps them to itself.
+            OracleOrder::Challenge(_)
+            | OracleOrder::Welcome(_)
+            | OracleOrder::Registered
+            | OracleOrder::HeartbeatAck { .. }
+            | OracleOrder::Goaway(_) => Ok(()),
+        }
+    }
+
+    const fn on_chain(&self, contract: Address) -> ChainContract {
+        ChainContract { chain: self.dial.chain, contract }
+    }
+
+    async fn take_on(
+        &mut self,
+        subject: SubmissionSubject,
+        post: Result<Post, PostError>,
+    ) -> Result<(), OracleError> {
+        let failure = match post {
+            Ok(post) => match self.submitter.enqueue(post).await {
+                Ok(()) => return Ok(()),
+                Err(full @ RecordError::Full) => SubmissionFailure::Unavailable(full.to_string()),
+                Err(error) => return Err(error.into()),
+            },
+            Err(error) => SubmissionFailure::Refused(error.to_string()),
+        };
+        self.tell_update(Update { subject, update: SubmissionUpdate::Failed(failure) }).await;
+        Ok(())
+    }
+
+    async fn acknowledged(&mut self, event_id: u64) -> Result<(), OracleError> {
+        if let Some(subject) = self.out_endings.remove(&event_id) {
+            self.submitter.forget(subject).await?;
+        }
+        let Some(range) = &mut self.out_range else {
+            return Ok(());
+        };
+        if range.events.remove(&event_id).is_some() && range.events.is_empty() {
+            let to = range.to;
+            self.out_range = None;
+            self.cursor.advance(to).await?;
+        }
+        Ok(())
+    }
+
+    /// One step of every submission.
+    async fn post(&mut self) -> Result<(), OracleError> {
+        match self.submitter.step().await {
+            Ok(updates) => {
+                for update in updates {
+                    self.tell_update(update).await;
+                }
+            }
+            Err(SubmitError::Record(error)) => return Err(error.into()),
+            Err(error) => {
+                tracing::warn!(%error, "posting is held up");
+                for update in self.submitter.standings() {
+                    self.tell_update(update).await;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads ranges until one has to be waited for, at most [`RANGES_PER_TURN`]: orders, posting and a
+    /// shutdown come in between while a long way is caught up.
+    async fn read(&mut self) -> Result<(), OracleError> {
+        for _ in 0..RANGES_PER_TURN {
+            if self.session.is_none() || self.out_range.is_some() {
+                return Ok(());
+            }
+            match self.reader.look(&self.cursor).await {
+                Ok(Look::Nothing) => return Ok(()),
+                Ok(Look::Reorged(to)) => {
+                    tracing::warn!(at = ?self.cursor.position(), ?to, "reorg; reading again");
+                    self.cursor.walk_back(to).await?;
+                }
+                Ok(Look::Range(range)) => self.tell_range(*range).await?,
+                Err(error @ (ReadError::Rpc(_) | ReadError::Epoch { .. })) => {
+                    tracing::warn!(%error, "reading is held up");
+                    return Ok(());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn tell_range(&mut self, range: Range) -> Result<(), OracleError> {
+        let Range { to, to_time, latest, events } = range;
+        let mut out = BTreeMap::new();
+        for news in events {
+            let event_id = self.event_id();
+            self.tell(event_id, news.clone()).await;
+            out.insert(event_id, news);
+        }
+        let head = self.head(to, to_time, latest);
+        let event_id = self.event_id();
+        self.tell(event_id, head).await;
+        if out.is_empty() {
+            self.cursor.advance(to).await?;
+        } else {
+            self.out_range = Some(OutRange { to, events: out });
+        }
+        Ok(())
+    }
+
+    fn head(&self, to: BlockRef, final_time: UnixSeconds, latest_block: BlockNumber) -> ChainNews {
+        ChainNews::Head { final_block: to.number, final_hash: to.hash, final_time, latest_block }
+    }
+
+    async fn tell_range_again(&mut self) {
+        let events = self.out_range.as_ref().map(|range| range.events.clone()).unwrap_or_default();
+        for (event_id, news) in events {
+            self.tell(event_id, news).await;
+        }
+    }
+
+    /// Every event is idempotent by its position, and every update by its subject.
+    async fn tell_unacknowledged_again(&mut self) {
+        self.tell_range_again().await;
+        if self.out_endings.is_empty() {
+            return;
+        }
+        self.out_endings.clear();
+        for update in self.submitter.standings() {
+            self.tell_update(update).await;
+        }
+    }
+
+    async fn tell_update(&mut self, Update { subject, update }: Update) {
+        let event_id = self.event_id();
+        if matches!(update, SubmissionUpdate::Final(_) | SubmissionUpdate::Failed(_)) {
+            self.out_endings.insert(event_id, subject);
+        }
+        self.tell(event_id, ChainNews::Submission { subject, update }).await;
+    }
+
+    const fn event_id(&mut self) -> u64 {
+        let event_id = self.next_event_id;
+        self.next_event_id += 1;
+        event_id
+    }
+
+    /// Sends, or gives the session up: what is not told now is told after the next login.
+    async fn tell(&mut self, event_id: u64, news: ChainNews) {
+        let Some(session) = &self.session else {
+            return;
+        };
+        let event = ReportedEvent { event_id, news: news.into_event(event_id) };
+        if let Err(error) = session.send(OracleMessage::Event(event)).await {
+            tracing::warn!(%error, event_id, "not told; told again after the next login");
+            self.session = None;
+        }
+    }
+}

@@ -1,0 +1,357 @@
+//! What this oracle has promised to post and may have broadcast, durable before each broadcast.
+//!
+//! A transaction is signed, written here with its nonce and bytes, synced, and only then sent.
+//! After a crash the oracle therefore knows every transaction that could be out there and sends the
+//! same bytes again instead of new ones: nothing is posted twice, nothing is forgotten. One process
+//! per sender key: the folder is locked while the records are open.
+
+use std::fs::{File, TryLockError};
+use std::path::{Path, PathBuf};
+
+use borsh::{BorshDeserialize, BorshSerialize};
+use proofgrid_core::ids::{Address, ChainId, TxHash};
+use proofgrid_core::network::{SubmissionFailure, SubmissionSubject};
+use thiserror::Error;
+
+use super::fees::Offer;
+use crate::cursor::BlockRef;
+use crate::state_file::{StateFile, StateFileError, StateKind};
+
+/// Most submissions that are not over. Beyond it new ones are refused as busy.
+pub const LIVE_SUBMISSIONS_MAX: usize = 4096;
+/// Most offers kept of one transaction: the ladder from 1 wei to the largest cap is shorter.
+pub const OFFERS_MAX: usize = 64;
+
+const KIND: StateKind = StateKind {
+    magic: *b"PGSUBM01",
+    remedy: "restore it from a backup, or remove it after checking the sender's pending \
+             transactions",
+};
+
+/// One call to post, complete: nothing of it is looked up again later.
+#[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct Post {
+    /// What it is for.
+    pub subject: SubmissionSubject,
+    /// The contract.
+    pub contract: Address,
+    /// ABI-encoded call.
+    pub calldata: Vec<u8>,
+}
+
+/// A signed transaction.
+#[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct SignedOffer {
+    /// Its hash.
+    pub tx: TxHash,
+    /// Its fees.
+    pub offer: Offer,
+    /// Its bytes (EIP-2718).
+    pub raw: Vec<u8>,
+}
+
+/// One nonce with every transaction that was ever signed for it.
+#[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct Broadcast {
+    /// The nonce.
+    pub nonce: u64,
+    /// Gas limit of all offers.
+    pub gas_limit: u64,
+    /// Head of the chain when the newest offer was signed.
+    pub signed_at: u64,
+    /// The offers, newest last.
+    pub offers: Vec<SignedOffer>,
+}
+
+impl Broadcast {
+    /// The offer that replaces the others.
+    #[must_use]
+    pub fn newest(&self) -> Option<&SignedOffer> {
+        self.offers.last()
+    }
+}
+
+/// Where a transaction landed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct Inclusion {
+    /// The transaction; a stranger's if somebody else posted the same first.
+    pub tx: TxHash,
+    /// Its block.
+    pub block: BlockRef,
+    /// Gas that it used.
+    pub gas_used: u64,
+}
+
+impl Inclusion {
+    /// What the dispatcher is told of it.
+    #[must_use]
+    pub const fn told(&self) -> proofgrid_core::network::Inclusion {
+        proofgrid_core::network::Inclusion {
+            tx: self.tx,
+            block: self.block.number,
+            gas_used: self.gas_used,
+        }
+    }
+}
+
+/// How far a submission is.
+#[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub enum Phase {
+    /// Nothing was broadcast, or what was is void.
+    Queued {
+        /// Consecutive simulations that reverted.
+        refusals: u8,
+    },
+    /// At least signed; possibly broadcast.
+    Sent(Broadcast),
+    /// In a block.
+    Included {
+        /// Where.
+        inclusion: Inclusion,
+        /// Our own transaction; `None` when a stranger's did it.
+        own: Option<Broadcast>,
+    },
+    /// In a final block. Kept until the dispatcher knows.
+    Final(Inclusion),
+    /// Given up. Kept until the dispatcher knows.
+    Failed(SubmissionFailure),
+}
+
+/// One submission.
+#[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct Record {
+    /// What to post.
+    pub post: Post,
+    /// How far it is.
+    pub phase: Phase,
+}
+
+/// Why the records could not be opened or changed.
+#[derive(Debug, Error)]
+pub enum RecordError {
+    /// The file could not be read or written.
+    #[error(transparent)]
+    File(#[from] StateFileError),
+    /// Another process sends with the same key.
+    #[error(
+        "{path} is locked: another oracle process sends with this key; stop it first, one key \
+         has one sender"
+    )]
+    Locked {
+        /// The lock file.
+        path: PathBuf,
+    },
+    /// The lock could not be taken.
+    #[error("cannot lock {path}: {source}; check that the data directory exists and is writable")]
+    Lock {
+        /// The lock file.
+        path: PathBuf,
+        /// The system's reason.
+        source: std::io::Error,
+    },
+    /// The file belongs to another chain or key.
+    #[error(
+        "{path} is of sender {got_sender} on chain {got_chain}, not {sender} on {chain}; use one \
+         data directory per chain and key"
+    )]
+    Foreign {
+        /// The file.
+        path: PathBuf,
+        /// Configured chain.
+        chain: ChainId,
+        /// Configured sender.
+        sender: Address,
+        /// Chain in the file.
+        got_chain: ChainId,
+        /// Sender in the file.
+        got_sender: Address,
+    },
+    /// Too many submissions are not over.
+    #[error(
+        "{LIVE_SUBMISSIONS_MAX} submissions are pending; the chain or the account's balance \
+         holds them up"
+    )]
+    Full,
+}
+
+#[derive(Debug, Clone, BorshSerialize, BorshDeserialize)]
+struct Stored {
+    chain: ChainId,
+    sender: Address,
+    /// In the order in which the dispatcher gave them.
+    records: Vec<Record>,
+}
+
+/// The durable records of one sender on one chain.
+#[derive(Debug)]
+pub struct Records {
+    file: StateFile,
+    stored: Stored,
+    /// Held for its lock.
+    _lock: File,
+}
+
+impl Records {
+    /// Opens `<folder>/submissions` and locks the folder against a second sender.
+    ///
+    /// # Errors
+    /// See [`RecordError`].
+    pub fn open(folder: &Path, chain: ChainId, sender: Address) -> Result<Self, RecordError> {
+        let path = folder.join("submissions.lock");
+        let lock = File::options().create(true).truncate(false).write(true).open(&path);
+        let lock = lock.map_err(|source| RecordError::Lock { path: path.clone(), source })?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Err(RecordError::Locked { path }),
+            Err(TryLockError::Error(source)) => return Err(RecordError::Lock { path, source }),
+        }
+        let file = StateFile::new(folder.join("submissions"), KIND);
+        let empty = Stored { chain, sender, records: Vec::new() };
+        let stored: Stored = file.load()?.unwrap_or(empty);
+        if stored.chain != chain || stored.sender != sender {
+            return Err(RecordError::Foreign {
+                path: file.path().to_owned(),
+                chain,
+                sender,
+                got_chain: stored.chain,
+                got_sender: stored.sender,
+            });
+        }
+        Ok(Self { file, stored, _lock: lock })
+    }
+
+    /// All records, in the dispatcher's order.
+    #[must_use]
+    pub fn all(&self) -> &[Record] {
+        &self.stored.records
+    }
+
+    /// One record.
+    #[must_use]
+    pub fn get(&self, subject: SubmissionSubject) -> Option<&Record> {
+        self.stored.records.iter().find(|record| record.post.subject == subject)
+    }
+
+    /// The first nonce above every nonce that may be in use by a record that is not over.
+    #[must_use]
+    pub fn nonce_floor(&self) -> u64 {
+        let nonces = self.stored.records.iter().filter_map(|record| match &record.phase {
+            Phase::Sent(broadcast) | Phase::Included { own: Some(broadcast), .. } => {
+                Some(broadcast.nonce.saturating_add(1))
+            }
+            _ => None,
+        });
+        nonces.max().unwrap_or(0)
+    }
+
+    /// Adds a record at the end; durable when it returns.
+    ///
+    /// # Errors
+    /// [`RecordError::Full`]; the file's errors.
+    pub async fn add(&mut self, post: Post) -> Result<(), RecordError> {
+        if self.stored.records.len() >= LIVE_SUBMISSIONS_MAX {
+            return Err(RecordError::Full);
+        }
+        let mut next = self.stored.clone();
+        next.records.push(Record { post, phase: Phase::Queued { refusals: 0 } });
+        self.replace(next).await
+    }
+
+    /// Changes a record's phase; durable when it returns. Unknown subjects are left alone.
+    ///
+    /// # Errors
+    /// The file's errors; the old phase then still holds.
+    pub async fn set(
+        &mut self,
+        subject: SubmissionSubject,
+        phase: Phase,
+    ) -> Result<(), RecordError> {
+        let mut next = self.stored.clone();
+        for record in next.records.iter_mut().filter(|record| record.post.subject == subject) {
+            record.phase = phase.clone();
+        }
+        self.replace(next).await
+    }
+
+    /// Drops a record that is over.
+    ///
+    /// # Errors
+    /// The file's errors.
+    pub async fn forget(&mut self, subject: SubmissionSubject) -> Result<(), RecordError> {
+        let over = |record: &Record| {
+            record.post.subject == subject
+                && matches!(record.phase, Phase::Final(_) | Phase::Failed(_))
+        };
+        if !self.stored.records.iter().any(over) {
+            return Ok(());
+        }
+        let mut next = self.stored.clone();
+        next.records.retain(|record| !over(record));
+        self.replace(next).await
+    }
+
+    async fn replace(&mut self, next: Stored) -> Result<(), RecordError> {
+        self.file.store_async(next.clone()).await?;
+        self.stored = next;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proofgrid_core::ids::CertificateId;
+
+    use super::*;
+
+    const CHAIN: ChainId = ChainId::new(31337);
+    const SENDER: Address = Address::from_bytes([5; 20]);
+
+    fn post(tag: u8) -> Post {
+        let subject = SubmissionSubject::Certificate(CertificateId::from_bytes([tag; 32]));
+        Post { subject, contract: Address::from_bytes([9; 20]), calldata: vec![tag; 4] }
+    }
+
+    fn broadcast(nonce: u64) -> Broadcast {
+        Broadcast { nonce, gas_limit: 1, signed_at: 0, offers: Vec::new() }
+    }
+
+    #[tokio::test]
+    async fn records_survive_a_restart_in_order_with_their_nonces() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut records = Records::open(folder.path(), CHAIN, SENDER).unwrap();
+        records.add(post(1)).await.unwrap();
+        records.add(post(2)).await.unwrap();
+        assert_eq!(records.nonce_floor(), 0);
+        records.set(post(2).subject, Phase::Sent(broadcast(7))).await.unwrap();
+        drop(records);
+
+        let mut records = Records::open(folder.path(), CHAIN, SENDER).unwrap();
+        let subjects: Vec<_> = records.all().iter().map(|record| record.post.clone()).collect();
+        assert_eq!(subjects, vec![post(1), post(2)]);
+        assert_eq!(records.nonce_floor(), 8);
+        records.forget(post(2).subject).await.unwrap();
+        assert!(records.get(post(2).subject).is_some(), "a live record is never forgotten");
+        let failed = Phase::Failed(SubmissionFailure::EpochNotAccepted);
+        records.set(post(2).subject, failed).await.unwrap();
+        records.forget(post(2).subject).await.unwrap();
+        assert_eq!(records.all().len(), 1);
+        assert_eq!(records.nonce_floor(), 0);
+    }
+
+    #[tokio::test]
+    async fn one_key_has_one_sender_and_files_are_not_mixed_up() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut records = Records::open(folder.path(), CHAIN, SENDER).unwrap();
+        records.add(post(1)).await.unwrap();
+        let second = Records::open(folder.path(), CHAIN, SENDER).unwrap_err();
+        assert!(matches!(second, RecordError::Locked { .. }), "{second}");
+        drop(records);
+        let other = Records::open(folder.path(), ChainId::new(1), SENDER).unwrap_err();
+        assert!(matches!(other, RecordError::Foreign { .. }), "{other}");
+        let path = folder.path().join("submissions");
+        let whole = std::fs::read(&path).unwrap();
+        std::fs::write(&path, &whole[..whole.len() - 3]).unwrap();
+        let torn = Records::open(folder.path(), CHAIN, SENDER).unwrap_err().to_string();
+        assert!(torn.contains("submissions is torn"), "{torn}");
+    }
+}

@@ -1,0 +1,165 @@
+//! The interfaces written out in `src/abi.rs` against the committed artifacts of the contracts.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+
+use alloy::json_abi::{EventParam, InternalType, JsonAbi, Param};
+use alloy::sol_types::{SolCall, SolConstructor, SolEvent, SolStruct, SolType};
+use proofgrid_oracle::abi::{
+    BatchStatus, IBondedStake, IDevToken, IEpochTable, IOperatorRegistry, IProofRegistry,
+    ITaskManager, JobRecord, Program,
+};
+
+fn artifact(name: &str) -> JsonAbi {
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../contracts/abi");
+    let text = std::fs::read_to_string(folder.join(format!("{name}.json"))).unwrap();
+    let value: serde_json::Value = serde_json::from_str(&text).unwrap();
+    serde_json::from_value(value["abi"].clone()).unwrap()
+}
+
+/// The types of a tuple as `sol!` names them: structs by name, the rest by ABI type.
+fn types(params: &[Param]) -> String {
+    let types = params.iter().map(|param| match param.internal_type() {
+        Some(InternalType::Struct { ty, .. }) => ty.clone(),
+        _ => param.ty.clone(),
+    });
+    format!("({})", types.collect::<Vec<_>>().join(","))
+}
+
+/// A struct as its fields spell it, from the one output or input that has its name.
+fn fields(abi: &JsonAbi, name: &str) -> String {
+    let params =
+        abi.functions().flat_map(|function| function.inputs.iter().chain(&function.outputs));
+    let mut structs = params.filter(|param| {
+        matches!(param.internal_type(), Some(InternalType::Struct { ty, .. }) if ty == name)
+    });
+    let found = structs.next().unwrap_or_else(|| panic!("no function has a {name}"));
+    let components = found.components.iter().map(|param| format!("{} {}", param.ty, param.name));
+    format!("{name}({})", components.collect::<Vec<_>>().join(","))
+}
+
+#[track_caller]
+fn check(
+    contract: &str,
+    functions: &[&'static str],
+    events: &[&'static str],
+    errors: &[&'static str],
+) -> JsonAbi {
+    let abi = artifact(contract);
+    let have: BTreeSet<_> = abi.functions().map(|function| function.signature()).collect();
+    for wanted in functions {
+        assert!(have.contains(*wanted), "{contract} has no function {wanted}");
+    }
+    let have: BTreeSet<_> = abi.events().map(|event| event.signature()).collect();
+    for wanted in events {
+        assert!(have.contains(*wanted), "{contract} has no event {wanted}");
+    }
+    let have: BTreeSet<_> = abi.errors().map(|error| error.signature()).collect();
+    for wanted in errors {
+        assert!(have.contains(*wanted), "{contract} has no error {wanted}");
+    }
+    abi
+}
+
+#[track_caller]
+fn check_outputs<C: SolCall>(abi: &JsonAbi) {
+    let function = abi.functions().find(|function| function.signature() == C::SIGNATURE).unwrap();
+    let ours = <C::ReturnTuple<'_> as SolType>::SOL_NAME;
+    assert_eq!(ours, types(&function.outputs), "outputs of {}", C::SIGNATURE);
+}
+
+#[track_caller]
+fn check_constructor<C: SolConstructor>(abi: &JsonAbi) {
+    let ours = <C::Parameters<'_> as SolType>::SOL_NAME;
+    let inputs = abi.constructor().map(|constructor| types(&constructor.inputs));
+    assert_eq!(Some(ours.to_owned()), inputs, "arguments of the constructor");
+}
+
+#[track_caller]
+fn check_indexed<E: SolEvent>(abi: &JsonAbi, indexed: &[&str]) {
+    let event = abi.events().find(|event| event.signature() == E::SIGNATURE).unwrap();
+    let names = event.inputs.iter().filter(|input| input.indexed);
+    let names: Vec<_> = names.map(|input: &EventParam| input.name.as_str()).collect();
+    assert_eq!(names, indexed, "indexed parameters of {}", E::SIGNATURE);
+}
+
+#[test]
+fn stake_and_registry_are_as_committed() {
+    let token = check("DevToken", IDevToken::IDevTokenCalls::SIGNATURES, &[], &[]);
+    check_constructor::<IDevToken::constructorCall>(&token);
+    let stake = check(
+        "BondedStake",
+        IBondedStake::IBondedStakeCalls::SIGNATURES,
+        &[],
+        IBondedStake::IBondedStakeErrors::SIGNATURES,
+    );
+    check_constructor::<IBondedStake::constructorCall>(&stake);
+    let registry = check(
+        "OperatorRegistry",
+        IOperatorRegistry::IOperatorRegistryCalls::SIGNATURES,
+        &[],
+        IOperatorRegistry::IOperatorRegistryErrors::SIGNATURES,
+    );
+    check_constructor::<IOperatorRegistry::constructorCall>(&registry);
+    check_outputs::<IOperatorRegistry::operatorsCall>(&registry);
+    check_outputs::<IOperatorRegistry::keyOfCall>(&registry);
+}
+
+#[test]
+fn the_epoch_table_is_as_committed() {
+    let abi = check(
+        "EpochTable",
+        IEpochTable::IEpochTableCalls::SIGNATURES,
+        IEpochTable::IEpochTableEvents::SIGNATURES,
+        IEpochTable::IEpochTableErrors::SIGNATURES,
+    );
+    check_constructor::<IEpochTable::constructorCall>(&abi);
+    check_outputs::<IEpochTable::currentEpochCall>(&abi);
+    check_outputs::<IEpochTable::isUsableCall>(&abi);
+    check_outputs::<IEpochTable::tableAtCall>(&abi);
+    check_indexed::<IEpochTable::EpochCreated>(&abi, &["epoch", "tableDigest"]);
+}
+
+#[test]
+fn the_proof_registry_is_as_committed() {
+    let abi = check(
+        "ProofRegistry",
+        IProofRegistry::IProofRegistryCalls::SIGNATURES,
+        IProofRegistry::IProofRegistryEvents::SIGNATURES,
+        IProofRegistry::IProofRegistryErrors::SIGNATURES,
+    );
+    check_constructor::<IProofRegistry::constructorCall>(&abi);
+    check_outputs::<IProofRegistry::isVerifiedCall>(&abi);
+    check_outputs::<IProofRegistry::statusOfCall>(&abi);
+    check_outputs::<IProofRegistry::programsCall>(&abi);
+    check_outputs::<IProofRegistry::isManifestAcceptedCall>(&abi);
+    check_outputs::<IProofRegistry::epochTableCall>(&abi);
+    assert_eq!(BatchStatus::eip712_root_type(), fields(&abi, "BatchStatus"));
+    assert_eq!(Program::eip712_root_type(), fields(&abi, "Program"));
+    check_indexed::<IProofRegistry::BatchAttested>(&abi, &["root", "epoch"]);
+}
+
+#[test]
+fn the_task_manager_is_as_committed() {
+    let abi = check(
+        "TaskManager",
+        ITaskManager::ITaskManagerCalls::SIGNATURES,
+        ITaskManager::ITaskManagerEvents::SIGNATURES,
+        ITaskManager::ITaskManagerErrors::SIGNATURES,
+    );
+    check_constructor::<ITaskManager::constructorCall>(&abi);
+    check_outputs::<ITaskManager::createJobCall>(&abi);
+    check_outputs::<ITaskManager::jobsCall>(&abi);
+    check_outputs::<ITaskManager::creditsCall>(&abi);
+    check_outputs::<ITaskManager::refundableAtCall>(&abi);
+    assert_eq!(JobRecord::eip712_root_type(), fields(&abi, "JobRecord"));
+    check_indexed::<ITaskManager::JobCreated>(&abi, &["jobId", "requester", "programId"]);
+    check_indexed::<ITaskManager::JobSettled>(&abi, &["jobId", "statement"]);
+    check_indexed::<ITaskManager::JobRefunded>(&abi, &["jobId", "requester"]);
+}

@@ -1,0 +1,326 @@
+//! The whole oracle against a real chain and a scripted dispatcher on a real stream.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
+
+mod support;
+
+use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::time::Duration;
+
+use proofgrid_core::crypto::eip712::WalletMessage;
+use proofgrid_core::crypto::tags::Login;
+use proofgrid_core::ids::{Address, ChainId, LoginNonce, NetworkId, Role, SessionId};
+use proofgrid_core::network::SubmissionUpdate;
+use proofgrid_core::units::{Millis, UnixMillis};
+use proofgrid_oracle::config::{ContractsConfig, FeesConfig, HexAddress, OracleConfig};
+use proofgrid_oracle::cursor::Cursor;
+use proofgrid_oracle::deploy;
+use proofgrid_oracle::sender::Sender;
+use proofgrid_oracle::service::{Oracle, OracleError};
+use proofgrid_proto::convert::{
+    ChainNews, Challenge, LoginProof, OracleMessage, OracleOrder, ReportedEvent, SessionToken,
+    Welcome,
+};
+use proofgrid_proto::v1;
+use tokio::net::TcpListener;
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+use tokio_stream::wrappers::{ReceiverStream, TcpListenerStream};
+use tokio_util::sync::CancellationToken;
+use tonic::{Request, Response, Status, Streaming};
+use v1::oracle_service_server::{OracleService, OracleServiceServer};
+
+use support::{CHAIN, Net, account, lone_statement, mine};
+
+const SERVER: Address = Address::from_bytes([0x5e; 20]);
+const SERVER_NONCE: LoginNonce = LoginNonce::from_bytes([0x5f; 32]);
+/// Nothing here takes long; a test that hangs says where.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+type Orders = mpsc::Sender<Result<v1::OracleServiceSessionResponse, Status>>;
+
+/// One stream of an oracle, as the script sees it.
+struct Stream {
+    up: Streaming<v1::OracleServiceSessionRequest>,
+    down: Orders,
+}
+
+impl Stream {
+    async fn hear(&mut self) -> OracleMessage {
+        let message = timeout(PATIENCE, self.up.message()).await.expect("the oracle speaks");
+        OracleMessage::try_from(message.unwrap().expect("the stream is open")).unwrap()
+    }
+
+    async fn say(&self, order: OracleOrder) {
+        self.down.send(Ok(order.into())).await.unwrap();
+    }
+
+    /// Plays the dispatcher's part of the login.
+    async fn log_in(&mut self, network: NetworkId, oracle: Address) {
+        let OracleMessage::Hello(hello) = self.hear().await else { panic!("hello first") };
+        assert_eq!((hello.role, hello.operator), (Role::Oracle, oracle));
+        let challenge = Challenge { server: SERVER, server_nonce: SERVER_NONCE, network };
+        self.say(OracleOrder::Challenge(challenge)).await;
+        let OracleMessage::Login(LoginProof::Wallet(signature)) = self.hear().await else {
+            panic!("a wallet's login");
+        };
+        let login = Login {
+            role: Role::Oracle,
+            server: SERVER,
+            server_nonce: SERVER_NONCE,
+            client_nonce: hello.client_nonce,
+            operator: oracle,
+        };
+        signature.verify(&WalletMessage::Login { network, login }, oracle).unwrap();
+        self.say(OracleOrder::Welcome(Welcome {
+            session: SessionId::new(1),
+            token: SessionToken::from_bytes([1; 32]),
+            heartbeat_interval: Millis::new(200),
+            dead_after: Millis::new(30_000),
+            now: UnixMillis::new(1),
+        }))
+        .await;
+        let OracleMessage::Register { chain, .. } = self.hear().await else { panic!("register") };
+        assert_eq!(chain, CHAIN);
+        self.say(OracleOrder::Registered).await;
+    }
+
+    /// The next event that is no head; heartbeats are answered, heads acknowledged.
+    async fn event(&mut self) -> (u64, ChainNews) {
+        loop {
+            match self.hear().await {
+                OracleMessage::Heartbeat { sequence } => {
+                    self.say(OracleOrder::HeartbeatAck { sequence }).await;
+                }
+                OracleMessage::Event(event) => {
+                    let ReportedEvent { event_id, .. } = event;
+                    match event.read(CHAIN).unwrap() {
+                        ChainNews::Head { .. } => self.ack(event_id).await,
+                        news => return (event_id, news),
+                    }
+                }
+                other => panic!("unexpected {other:?}"),
+            }
+        }
+    }
+
+    async fn ack(&self, event_id: u64) {
+        self.say(OracleOrder::Ack { event_id, refused: None }).await;
+    }
+}
+
+struct Script(mpsc::Sender<Stream>);
+
+#[tonic::async_trait]
+impl OracleService for Script {
+    type SessionStream = ReceiverStream<Result<v1::OracleServiceSessionResponse, Status>>;
+
+    async fn session(
+        &self,
+        request: Request<Streaming<v1::OracleServiceSessionRequest>>,
+    ) -> Result<Response<Self::SessionStream>, Status> {
+        let (down, orders) = mpsc::channel(64);
+        let stream = Stream { up: request.into_inner(), down };
+        self.0.send(stream).await.map_err(|_| Status::unavailable("the script is over"))?;
+        Ok(Response::new(ReceiverStream::new(orders)))
+    }
+}
+
+/// Listens; every stream that is opened comes out of the receiver.
+async fn dispatcher() -> (SocketAddr, mpsc::Receiver<Stream>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let (streams, opened) = mpsc::channel(4);
+    let service = OracleServiceServer::new(Script(streams));
+    let server = tonic::transport::Server::builder().add_service(service);
+    tokio::spawn(server.serve_with_incoming(TcpListenerStream::new(listener)));
+    (address, opened)
+}
+
+fn config(net: &Net, dispatcher: SocketAddr, folder: &Path) -> OracleConfig {
+    let key_file = folder.join("key");
+    std::fs::write(&key_file, "50".repeat(32)).unwrap();
+    std::fs::set_permissions(&key_file, std::fs::Permissions::from_mode(0o600)).unwrap();
+    let contracts = net.deployment.contracts;
+    OracleConfig {
+        chain_id: CHAIN.get(),
+        rpc_urls: vec![net.anvil.url.clone()],
+        finality: "depth=2".parse().unwrap(),
+        start_block: net.deployment.start_block().get(),
+        contracts: ContractsConfig {
+            operator_registry: HexAddress(contracts.operator_registry),
+            epoch_table: HexAddress(contracts.epoch_table),
+            task_manager: HexAddress(contracts.task_manager),
+            proof_registry: HexAddress(contracts.proof_registry),
+        },
+        dispatcher_url: format!("http://{dispatcher}"),
+        dispatcher_address: Some(HexAddress(SERVER)),
+        dispatcher_ca_file: None,
+        allow_plaintext: false,
+        key_file,
+        password_file: None,
+        data_directory: folder.join("data"),
+        poll_interval_ms: 50,
+        request_timeout_ms: 10_000,
+        request_retries_max: 2,
+        scan_blocks_max: 1000,
+        fees: FeesConfig::default(),
+    }
+}
+
+struct Running {
+    stop: CancellationToken,
+    work: JoinHandle<Result<(), OracleError>>,
+}
+
+impl Running {
+    async fn start(config: &OracleConfig) -> Self {
+        let stop = CancellationToken::new();
+        let oracle = Oracle::open(config).await.unwrap();
+        let work = tokio::spawn(oracle.run(stop.clone()));
+        Self { stop, work }
+    }
+
+    async fn stop(self) {
+        self.stop.cancel();
+        timeout(PATIENCE, self.work).await.expect("it stops").unwrap().unwrap();
+    }
+}
+
+async fn open(streams: &mut mpsc::Receiver<Stream>) -> Stream {
+    timeout(PATIENCE, streams.recv()).await.expect("the oracle dials").unwrap()
+}
+
+fn network(net: &Net) -> NetworkId {
+    NetworkId { home_chain: CHAIN, epoch_table: net.deployment.contracts.epoch_table }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn events_are_told_until_acknowledged_and_the_cursor_waits_for_it() {
+    let net = Net::start().await;
+    let oracle = account(&net.chain, 0x50).await.address();
+    let (address, mut streams) = dispatcher().await;
+    let folder = tempfile::tempdir().unwrap();
+    let config = config(&net, address, folder.path());
+    mine(&net.chain, 2).await;
+    let running = Running::start(&config).await;
+
+    let mut stream = open(&mut streams).await;
+    stream.log_in(network(&net), oracle).await;
+    let (first_id, news) = stream.event().await;
+    assert!(matches!(news, ChainNews::Epoch { .. }), "{news:?}");
+    // The stream breaks before the acknowledgement: the next one tells the same event again.
+    drop(stream);
+    let mut stream = open(&mut streams).await;
+    stream.log_in(network(&net), oracle).await;
+    let (again_id, news) = stream.event().await;
+    assert!(matches!(news, ChainNews::Epoch { .. }), "{news:?}");
+    assert_eq!(first_id, again_id);
+    running.stop().await;
+    let cursor = Cursor::open(&config.data_directory, CHAIN).unwrap();
+    assert_eq!(cursor.position(), None, "nothing was acknowledged");
+
+    // A new process tells it once more, and moves on after the acknowledgement.
+    let running = Running::start(&config).await;
+    drop(stream);
+    let mut stream = open(&mut streams).await;
+    stream.log_in(network(&net), oracle).await;
+    let (event_id, news) = stream.event().await;
+    assert!(matches!(news, ChainNews::Epoch { .. }), "{news:?}");
+    stream.ack(event_id).await;
+    let mut requester = Sender::new(net.chain.clone(), account(&net.chain, 90).await);
+    let job = net.new_job(1).await;
+    let contracts = net.deployment.contracts;
+    let created = deploy::create_job(&mut requester, &contracts, &job).await.unwrap();
+    mine(&net.chain, 2).await;
+    let (event_id, news) = stream.event().await;
+    assert!(matches!(&news, ChainNews::JobCreated { spec, .. } if spec.id() == created.job));
+    stream.ack(event_id).await;
+    running.stop().await;
+    let position = Cursor::open(&config.data_directory, CHAIN).unwrap().position();
+    assert!(position.is_some(), "the epoch's range was acknowledged");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_certificate_from_the_dispatcher_becomes_final_and_is_told_again_after_a_break() {
+    let net = Net::start().await;
+    let oracle = account(&net.chain, 0x50).await.address();
+    let (address, mut streams) = dispatcher().await;
+    let folder = tempfile::tempdir().unwrap();
+    let config = config(&net, address, folder.path());
+    mine(&net.chain, 2).await;
+    let running = Running::start(&config).await;
+    let mut stream = open(&mut streams).await;
+    stream.log_in(network(&net), oracle).await;
+    let (event_id, _) = stream.event().await;
+    stream.ack(event_id).await;
+
+    let (_, certificate) = net.certify(&lone_statement(1), &[0, 1, 3]).await;
+    let id = certificate.id();
+    let order = OracleOrder::SubmitCertificate { id, certificate: Box::new(certificate) };
+    stream.say(order.clone()).await;
+    let (_, news) = stream.event().await;
+    let ChainNews::Submission { update: SubmissionUpdate::Sent { tx }, .. } = news else {
+        panic!("sent, got {news:?}");
+    };
+    let (_, news) = stream.event().await;
+    assert!(matches!(
+        news,
+        ChainNews::Submission { update: SubmissionUpdate::Included(at), .. } if at.tx == tx
+    ));
+    mine(&net.chain, 2).await;
+    let (_, news) = stream.event().await;
+    let ChainNews::Submission { update: SubmissionUpdate::Final(at), .. } = news else {
+        panic!("final, got {news:?}");
+    };
+    drop(stream);
+    let mut stream = open(&mut streams).await;
+    stream.log_in(network(&net), oracle).await;
+    // Unacknowledged, so the standing is told again; the repeated order changes nothing.
+    stream.say(order).await;
+    let (event_id, news) = stream.event().await;
+    assert!(matches!(
+        news,
+        ChainNews::Submission { update: SubmissionUpdate::Final(again), .. } if again == at
+    ));
+    stream.ack(event_id).await;
+    running.stop().await;
+    assert_eq!(net.sent_by(oracle).await, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dispatcher_of_another_network_gets_no_signature() {
+    let net = Net::start().await;
+    account(&net.chain, 0x50).await;
+    let (address, mut streams) = dispatcher().await;
+    let folder = tempfile::tempdir().unwrap();
+    let running = Running::start(&config(&net, address, folder.path())).await;
+    let foreign = NetworkId { home_chain: ChainId::new(1), ..network(&net) };
+    for (server, network) in [(SERVER, foreign), (Address::from_bytes([9; 20]), network(&net))] {
+        let mut stream = open(&mut streams).await;
+        assert!(matches!(stream.hear().await, OracleMessage::Hello(_)));
+        let challenge = Challenge { server, server_nonce: SERVER_NONCE, network };
+        stream.say(OracleOrder::Challenge(challenge)).await;
+        let next = timeout(PATIENCE, stream.up.message()).await.expect("it hangs up");
+        assert!(!matches!(next, Ok(Some(_))), "no login follows");
+    }
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_oracle_with_the_same_key_and_folder_is_refused() {
+    let net = Net::start().await;
+    let folder = tempfile::tempdir().unwrap();
+    let (address, _streams) = dispatcher().await;
+    let config = config(&net, address, folder.path());
+    let _first = Oracle::open(&config).await.unwrap();
+    let second = Oracle::open(&config).await.err().expect("refused");
+    assert!(second.to_string().contains("one key has one sender"), "{second}");
+}

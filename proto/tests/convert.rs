@@ -1,0 +1,523 @@
+//! What goes to the wire comes back the same; what is missing, unspecified or malformed does not.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on fails")]
+
+use alloy_primitives::U256;
+use proofgrid_core::batch::{Batch, BatchLeaf};
+use proofgrid_core::crypto::bls::SecretKey;
+use proofgrid_core::epoch::{EpochKeys, EpochTable, Member};
+use proofgrid_core::ids::{
+    Address, Attempt, BlobDigest, BlockHash, BlockNumber, ChainContract, ChainId, Claim,
+    EpochNumber, LeaseToken, ManifestDigest, NetworkId, Nonce, ProgramId, PublicValuesDigest, Role,
+    StatementAttempt, StatementDigest, TableDigest, TaskId, TxHash, VkDigest,
+};
+use proofgrid_core::job::{JobLimits, JobSpec, Mode, Origin, TaskKind};
+use proofgrid_core::network::{
+    Assignment, CancelReason, ChainEvent, Device, Inclusion, InvalidDetail, Lease, LeaseRef,
+    PlannedSegment, ProgramOffer, ProofReport, ProverCapabilities, SubmissionFailure,
+    SubmissionSubject, SubmissionUpdate, TaskFault,
+};
+use proofgrid_core::statement::{OpenedStatement, SegmentRecord, Statement, Verdict};
+use proofgrid_core::units::{ByteCount, Millis, Stake, UnixMillis, UnixSeconds, WorkUnits};
+use proofgrid_core::vote::{Attestation, Vote};
+use proofgrid_proto::convert::{
+    AbstainReason, ChainNews, CompletionReply, OracleMessage, ProverMessage, ProverOrder,
+    ReportedEvent, SegmentOffer, SignedRequest, StatementOffer, VerifierMessage, VerifierOrder,
+};
+use proofgrid_proto::v1;
+use proptest::prelude::*;
+
+fn spec() -> JobSpec {
+    JobSpec {
+        origin: Origin::Direct,
+        home_chain: ChainId::new(1),
+        target: ChainContract { chain: ChainId::new(2), contract: Address::from_bytes([3; 20]) },
+        requester: Address::from_bytes([4; 20]),
+        nonce: Nonce::new(5),
+        program: ProgramId::from_bytes([6; 32]),
+        input: BlobDigest::from_bytes([7; 32]),
+        claim: Claim::from_bytes([8; 32]),
+        mode: Mode::Assigned,
+        deadline: UnixSeconds::new(9),
+        fee_cap: U256::from(10),
+        limits: JobLimits {
+            input_bytes: ByteCount::new(11),
+            max_segments: 12,
+            max_proof_bytes: ByteCount::new(13),
+        },
+        stream: 14,
+        sequence: 15,
+    }
+}
+
+prop_compose! {
+    fn arb_spec()(
+        origin in prop::sample::select(Origin::ALL.to_vec()),
+        mode in prop::sample::select(Mode::ALL.to_vec()),
+        numbers in any::<[u64; 8]>(),
+        digests in any::<[[u8; 32]; 4]>(),
+        addresses in any::<[[u8; 20]; 2]>(),
+        max_segments in any::<u32>(),
+    ) -> JobSpec {
+        let [home, target, nonce, deadline, input_bytes, proof_bytes, stream, sequence] = numbers;
+        JobSpec {
+            origin,
+            home_chain: ChainId::new(home),
+            target: ChainContract {
+                chain: ChainId::new(target),
+                contract: Address::from_bytes(addresses[0]),
+            },
+            requester: Address::from_bytes(addresses[1]),
+            nonce: Nonce::new(nonce),
+            program: ProgramId::from_bytes(digests[0]),
+            input: BlobDigest::from_bytes(digests[1]),
+            claim: Claim::from_bytes(digests[2]),
+            mode,
+            deadline: UnixSeconds::new(deadline),
+            fee_cap: U256::from_be_bytes(digests[3]),
+            limits: JobLimits {
+                input_bytes: ByteCount::new(input_bytes),
+                max_segments,
+                max_proof_bytes: ByteCount::new(proof_bytes),
+            },
+            stream,
+            sequence,
+        }
+    }
+}
+
+fn record(index: u32) -> SegmentRecord {
+    SegmentRecord {
+        index,
+        first: u64::from(index) * 10,
+        count: 10,
+        vk: VkDigest::from_bytes([1; 32]),
+        public_values: PublicValuesDigest::from_bytes([2; 32]),
+        proof: BlobDigest::from_bytes([3; 32]),
+        prover: Address::from_bytes([4; 20]),
+        work_units: WorkUnits::new(5),
+    }
+}
+
+fn opened(spec: &JobSpec, segments: u32) -> OpenedStatement {
+    let records: Vec<_> = (0..segments).map(record).collect();
+    let manifest = ManifestDigest::from_bytes([9; 32]);
+    let attempt = StatementAttempt::new(1);
+    let statement = Statement::over(spec, attempt, manifest, &records).unwrap();
+    OpenedStatement { statement, records }
+}
+
+fn lease() -> LeaseRef {
+    LeaseRef {
+        task: TaskId::from_bytes([1; 32]),
+        attempt: Attempt::new(2),
+        token: LeaseToken::new(3),
+    }
+}
+
+fn prover_up(message: ProverMessage) {
+    let wire = v1::ProverServiceSessionRequest::from(message.clone());
+    assert_eq!(ProverMessage::try_from(wire).unwrap(), message);
+}
+
+fn prover_down(order: ProverOrder) {
+    let wire = v1::ProverServiceSessionResponse::from(order.clone());
+    assert_eq!(ProverOrder::try_from(wire).unwrap(), order);
+}
+
+fn verifier_up(message: VerifierMessage) {
+    let wire = v1::VerifierServiceSessionRequest::from(message.clone());
+    assert_eq!(VerifierMessage::try_from(wire).unwrap(), message);
+}
+
+fn verifier_down(order: VerifierOrder) {
+    let wire = v1::VerifierServiceSessionResponse::from(order.clone());
+    assert_eq!(VerifierOrder::try_from(wire).unwrap(), order);
+}
+
+proptest! {
+    #[test]
+    fn a_job_comes_back_the_same(spec in arb_spec()) {
+        let back = JobSpec::try_from(v1::JobSpec::from(&spec)).unwrap();
+        prop_assert_eq!(back.id(), spec.id());
+        prop_assert_eq!(back, spec);
+    }
+
+    #[test]
+    fn a_statement_comes_back_the_same(spec in arb_spec(), segments in 1u32..40) {
+        let opened = opened(&spec, segments);
+        let back = OpenedStatement::try_from(v1::OpenedStatement::from(&opened)).unwrap();
+        prop_assert_eq!(back, opened);
+    }
+
+    #[test]
+    fn fields_of_another_length_are_refused(length in 0usize..70) {
+        let mut wire = v1::JobSpec::from(&spec());
+        wire.program_id = vec![1; length];
+        prop_assert_eq!(JobSpec::try_from(wire).is_ok(), length == 32);
+        let mut wire = v1::JobSpec::from(&spec());
+        wire.fee_cap_wei = vec![1; length];
+        prop_assert_eq!(JobSpec::try_from(wire).is_ok(), length == 32);
+        let mut wire = v1::JobSpec::from(&spec());
+        wire.requester = vec![1; length];
+        prop_assert_eq!(JobSpec::try_from(wire).is_ok(), length == 20);
+    }
+}
+
+#[test]
+fn a_refusal_names_the_field_with_its_path() {
+    let mut job = v1::JobSpec::from(&spec());
+    job.target.as_mut().unwrap().contract.pop();
+    let request = v1::SubmitJobRequest { job: Some(job), ..Default::default() };
+    let error = SignedRequest::try_from(request).unwrap_err();
+    assert_eq!(error.field, "job.target.contract");
+    let error = SignedRequest::try_from(v1::SubmitJobRequest::default()).unwrap_err();
+    assert_eq!(error.to_string(), "field job: is missing; set it");
+}
+
+#[test]
+fn codes_on_the_wire_are_the_codes_of_the_digests() {
+    for value in Origin::ALL {
+        assert_eq!(i32::from(v1::Origin::from(value)), i32::from(value.code()));
+    }
+    for value in Mode::ALL {
+        assert_eq!(i32::from(v1::Mode::from(value)), i32::from(value.code()));
+    }
+    for value in TaskKind::ALL {
+        assert_eq!(i32::from(v1::TaskKind::from(value)), i32::from(value.code()));
+    }
+    for value in Verdict::ALL {
+        assert_eq!(i32::from(v1::Verdict::from(value)), i32::from(value.code()));
+    }
+    for value in Role::ALL {
+        assert_eq!(i32::from(v1::Role::from(value)), i32::from(value.code()));
+    }
+    for value in proofgrid_core::manifest::Profile::ALL {
+        assert_eq!(i32::from(v1::Profile::from(value)), i32::from(value.code()));
+    }
+}
+
+#[test]
+fn every_unspecified_and_unknown_value_is_refused() {
+    for bad in [0, 99, -1, i32::MAX] {
+        let mut wire = v1::JobSpec::from(&spec());
+        wire.origin = bad;
+        assert_eq!(JobSpec::try_from(wire).unwrap_err().field, "origin");
+        let mut wire = v1::JobSpec::from(&spec());
+        wire.mode = bad;
+        assert_eq!(JobSpec::try_from(wire).unwrap_err().field, "mode");
+        assert!(proofgrid_proto::convert::job_state("states", bad).is_err());
+        let leaf = v1::BatchLeaf { statement_digest: vec![1; 32], verdict: bad };
+        assert_eq!(BatchLeaf::try_from(leaf).unwrap_err().field, "verdict");
+        let up = |message| v1::ProverServiceSessionRequest { message: Some(message) };
+        use v1::prover_service_session_request::Message as Up;
+        let hello = v1::Hello {
+            role: bad,
+            operator: vec![1; 20],
+            client_nonce: vec![1; 32],
+            version: String::new(),
+        };
+        assert_eq!(ProverMessage::try_from(up(Up::Hello(hello))).unwrap_err().field, "hello.role");
+        let fail = v1::FailTask { lease: Some(lease().into()), fault: bad, text: String::new() };
+        assert_eq!(ProverMessage::try_from(up(Up::Fail(fail))).unwrap_err().field, "fail.fault");
+        let register = v1::RegisterProver { device: bad, slots: 1, ..Default::default() };
+        let error = ProverMessage::try_from(up(Up::Register(register))).unwrap_err();
+        assert_eq!(error.field, "register.device");
+        use v1::verifier_service_session_request::Message as VerifierUp;
+        let abstain = v1::Abstain {
+            statement_digest: vec![1; 32],
+            reason: bad,
+            text: String::new(),
+            epoch: 1,
+        };
+        let wire =
+            v1::VerifierServiceSessionRequest { message: Some(VerifierUp::Abstain(abstain)) };
+        assert_eq!(VerifierMessage::try_from(wire).unwrap_err().field, "abstain.reason");
+        for (kind, state, failure, field) in
+            [(bad, 1, 0, "kind"), (1, bad, 0, "state"), (1, 5, bad, "failure")]
+        {
+            let update = v1::SubmissionUpdate {
+                kind,
+                subject: vec![1; 32],
+                state,
+                failure,
+                ..Default::default()
+            };
+            let event = Some(v1::chain_event::Event::Submission(update));
+            let reported =
+                ReportedEvent { event_id: 1, news: v1::ChainEvent { event_id: 1, event } };
+            let error = reported.read(ChainId::new(1)).unwrap_err();
+            assert_eq!(error.field, format!("submission.{field}"));
+        }
+    }
+}
+
+#[test]
+fn an_empty_message_is_refused_on_every_session() {
+    assert!(ProverMessage::try_from(v1::ProverServiceSessionRequest::default()).is_err());
+    assert!(ProverOrder::try_from(v1::ProverServiceSessionResponse::default()).is_err());
+    assert!(VerifierMessage::try_from(v1::VerifierServiceSessionRequest::default()).is_err());
+    assert!(VerifierOrder::try_from(v1::VerifierServiceSessionResponse::default()).is_err());
+    assert!(OracleMessage::try_from(v1::OracleServiceSessionRequest::default()).is_err());
+}
+
+#[test]
+fn prover_messages_come_back_the_same() {
+    let program = ProgramId::from_bytes([6; 32]);
+    prover_up(ProverMessage::Register {
+        capabilities: ProverCapabilities {
+            name: "a machine".to_owned(),
+            version: "1".to_owned(),
+            device: Device::Cuda,
+            slots: 2,
+            memory_bytes: ByteCount::new(3),
+            programs: vec![ProgramOffer { program, units_per_kilosecond: 4 }],
+        },
+        holding: vec![lease()],
+    });
+    prover_up(ProverMessage::Heartbeat { sequence: 1, free_memory: ByteCount::new(2) });
+    prover_up(ProverMessage::Progress {
+        lease: lease(),
+        phase: "commit".to_owned(),
+        done_permille: 1000,
+    });
+    let report = ProofReport {
+        proof: BlobDigest::from_bytes([1; 32]),
+        bytes: ByteCount::new(2),
+        prove_ms: 3,
+    };
+    prover_up(ProverMessage::Complete { lease: lease(), report });
+    for fault in [
+        TaskFault::Draining,
+        TaskFault::InputUnavailable("a".to_owned()),
+        TaskFault::OutOfMemory("b".to_owned()),
+        TaskFault::Backend("c".to_owned()),
+        TaskFault::SelfVerify("d".to_owned()),
+        TaskFault::Unprovable("e".to_owned()),
+    ] {
+        prover_up(ProverMessage::Fail { lease: lease(), fault });
+    }
+    prover_up(ProverMessage::Drain);
+}
+
+fn assignment() -> Assignment {
+    let spec = spec();
+    Assignment {
+        lease: Lease {
+            task: lease().task,
+            attempt: lease().attempt,
+            token: lease().token,
+            dead_after: Millis::new(1),
+            expires_at: UnixMillis::new(2),
+        },
+        job: spec.id(),
+        spec,
+        index: 1,
+        segment: PlannedSegment {
+            first: 3,
+            count: 4,
+            work_units: WorkUnits::new(5),
+            memory_bytes: ByteCount::new(6),
+        },
+        num_segments: 2,
+    }
+}
+
+#[test]
+fn prover_orders_come_back_the_same() {
+    prover_down(ProverOrder::Registered { resumed: vec![lease()] });
+    prover_down(ProverOrder::Assign(Box::new(assignment())));
+    for reason in [
+        CancelReason::AlreadyProved,
+        CancelReason::JobOver,
+        CancelReason::TimedOut,
+        CancelReason::StaleLease,
+        CancelReason::Requeued,
+    ] {
+        let (task, attempt) = (lease().task, lease().attempt);
+        prover_down(ProverOrder::Cancel { task, attempt, reason });
+    }
+    for reply in [
+        CompletionReply::Received,
+        CompletionReply::AlreadyDone,
+        CompletionReply::Accepted,
+        CompletionReply::Refused("why".to_owned()),
+        CompletionReply::Unjudged("why".to_owned()),
+    ] {
+        prover_down(ProverOrder::Completion { lease: lease(), reply });
+    }
+}
+
+#[test]
+fn an_assignment_whose_job_is_another_is_refused() {
+    let mut wire = v1::AssignTask::from(&assignment());
+    wire.job.as_mut().unwrap().nonce += 1;
+    let message = Some(v1::prover_service_session_response::Message::Assign(wire));
+    let wire = v1::ProverServiceSessionResponse { message };
+    assert_eq!(ProverOrder::try_from(wire).unwrap_err().field, "assign.job_id");
+}
+
+fn key() -> SecretKey {
+    SecretKey::from_seed(&[7; 32]).unwrap()
+}
+
+fn table_network() -> NetworkId {
+    NetworkId { home_chain: ChainId::new(1), epoch_table: Address::from_bytes([2; 20]) }
+}
+
+#[test]
+fn verifier_messages_come_back_the_same() {
+    let operator = Address::from_bytes([1; 20]);
+    for (verdict, detail) in [
+        (Verdict::Valid, None),
+        (Verdict::Invalid, Some(InvalidDetail { segment: 3, reason: "opening".to_owned() })),
+    ] {
+        let vote = Vote {
+            epoch: EpochNumber::new(1),
+            table: TableDigest::from_bytes([2; 32]),
+            statement: StatementDigest::from_bytes([3; 32]),
+            verdict,
+        };
+        let signature = vote.sign(table_network(), operator, &key()).signature;
+        let judged_in = Millis::new(4);
+        verifier_up(VerifierMessage::Vote { vote, signature, detail, judged_in });
+    }
+    for reason in AbstainReason::ALL {
+        verifier_up(VerifierMessage::Abstain {
+            epoch: EpochNumber::new(1),
+            statement: StatementDigest::from_bytes([3; 32]),
+            reason,
+            text: "why".to_owned(),
+        });
+    }
+    let attestation = Attestation {
+        target: spec().target,
+        epoch: EpochNumber::new(1),
+        table: TableDigest::from_bytes([2; 32]),
+        root: proofgrid_core::ids::BatchRoot::from_bytes([4; 32]),
+        count: 2,
+    };
+    let signature = attestation.sign(operator, &key()).signature;
+    verifier_up(VerifierMessage::Attest { attestation, signature });
+    verifier_up(VerifierMessage::AttestRefused {
+        root: attestation.root,
+        positions: vec![0, 2],
+        text: "why".to_owned(),
+    });
+}
+
+#[test]
+fn a_vote_names_a_segment_exactly_when_it_is_invalid() {
+    let vote = Vote {
+        epoch: EpochNumber::new(1),
+        table: TableDigest::from_bytes([2; 32]),
+        statement: StatementDigest::from_bytes([3; 32]),
+        verdict: Verdict::Invalid,
+    };
+    let signature = vote.sign(table_network(), Address::from_bytes([1; 20]), &key()).signature;
+    let judged_in = Millis::ZERO;
+    let message = VerifierMessage::Vote { vote, signature, detail: None, judged_in };
+    let wire = v1::VerifierServiceSessionRequest::from(message);
+    assert_eq!(VerifierMessage::try_from(wire).unwrap_err().field, "vote.invalid");
+}
+
+#[test]
+fn verifier_orders_come_back_the_same_and_must_hold_together() {
+    let spec = spec();
+    let opened = opened(&spec, 3);
+    let record = record(1);
+    let job = spec.id();
+    verifier_down(VerifierOrder::Segment(Box::new(SegmentOffer {
+        job,
+        spec: spec.clone(),
+        record,
+        num_segments: 3,
+    })));
+    let offer = StatementOffer {
+        digest: opened.statement.digest(),
+        spec,
+        opened,
+        epoch: EpochNumber::new(1),
+        table: TableDigest::from_bytes([2; 32]),
+    };
+    verifier_down(VerifierOrder::Statement(Box::new(offer.clone())));
+    let leaf = |byte| BatchLeaf {
+        statement: StatementDigest::from_bytes([byte; 32]),
+        verdict: Verdict::Valid,
+    };
+    verifier_down(VerifierOrder::Attest {
+        target: offer.spec.target,
+        epoch: EpochNumber::new(1),
+        table: offer.table,
+        batch: Batch::new(vec![leaf(1), leaf(2)]).unwrap(),
+    });
+
+    let mut wire = v1::OpenedStatement::from(&offer.opened);
+    wire.records[2].work_units += 1;
+    assert_eq!(OpenedStatement::try_from(wire).unwrap_err().field, "records");
+}
+
+fn keys() -> EpochKeys {
+    let operator = Address::from_bytes([1; 20]);
+    let member = Member { operator, key: key().public_g1(), stake: Stake::new(10) };
+    let table = EpochTable::build(
+        table_network(),
+        EpochNumber::new(1),
+        BlockNumber::new(2),
+        BlockHash::from_bytes([3; 32]),
+        vec![member],
+    )
+    .unwrap();
+    EpochKeys::new(table, [(operator, key().public_g2())]).unwrap()
+}
+
+#[test]
+fn chain_events_come_back_the_same() {
+    let chain = ChainId::new(1);
+    let event = ChainEvent {
+        contract: ChainContract { chain, contract: Address::from_bytes([2; 20]) },
+        block: BlockNumber::new(3),
+        block_hash: BlockHash::from_bytes([4; 32]),
+        log_index: 5,
+    };
+    let inclusion =
+        Inclusion { tx: TxHash::from_bytes([6; 32]), block: BlockNumber::new(7), gas_used: 8 };
+    let job = spec().id();
+    let mut all = vec![
+        ChainNews::Epoch { event, keys: Box::new(keys()) },
+        ChainNews::JobCreated { event, spec: Box::new(spec()) },
+        ChainNews::JobExpired { event, job },
+    ];
+    for update in [
+        SubmissionUpdate::Sent { tx: inclusion.tx },
+        SubmissionUpdate::Included(inclusion),
+        SubmissionUpdate::Final(inclusion),
+        SubmissionUpdate::Reorged,
+        SubmissionUpdate::Failed(SubmissionFailure::EpochNotAccepted),
+        SubmissionUpdate::Failed(SubmissionFailure::Refused("a".to_owned())),
+        SubmissionUpdate::Failed(SubmissionFailure::Unavailable("b".to_owned())),
+    ] {
+        all.push(ChainNews::Submission { subject: SubmissionSubject::Settle(job), update });
+    }
+    for news in all {
+        let wire = news.clone().into_event(9);
+        let back = ReportedEvent { event_id: 9, news: wire }.read(chain).unwrap();
+        assert_eq!(format!("{back:?}"), format!("{news:?}"));
+    }
+}
+
+#[test]
+fn an_epoch_with_the_wrong_keys_is_refused() {
+    let event = ChainEvent {
+        contract: table_network().as_contract(),
+        block: BlockNumber::new(3),
+        block_hash: BlockHash::from_bytes([4; 32]),
+        log_index: 5,
+    };
+    let mut wire = ChainNews::Epoch { event, keys: Box::new(keys()) }.into_event(1);
+    let Some(v1::chain_event::Event::Epoch(epoch)) = &mut wire.event else { panic!("an epoch") };
+    let stranger = SecretKey::from_seed(&[8; 32]).unwrap().public_g2();
+    epoch.keys_g2[0] = stranger.to_bytes().to_vec();
+    let error = ReportedEvent { event_id: 1, news: wire }.read(ChainId::new(1)).unwrap_err();
+    assert_eq!(error.field, "epoch.keys_g2");
+}

@@ -1,0 +1,293 @@
+//! The blob store: large, immutable byte strings named by their Keccak-256 digest.
+//!
+//! Bytes arrive as a stream whose sender may lie about digest and length. They are hashed while they
+//! are written to a partial file; only a file with the promised length and digest is flushed and
+//! renamed to its name. An interrupted upload keeps its partial file and resumes at its length.
+//! Partial files belong to one owner each, so that nobody can spoil another's upload.
+//!
+//! Every path is built from a digest and an address, never from a string that came from outside.
+
+mod error;
+mod upload;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::HashSet;
+use std::ops::Range;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures::stream::{BoxStream, Stream, StreamExt};
+use object_store::ObjectStoreExt;
+use object_store::local::LocalFileSystem;
+use object_store::path::Path as ObjectPath;
+use proofgrid_core::ids::{Address, BlobDigest};
+use proofgrid_core::units::ByteCount;
+
+pub use self::error::BlobError;
+pub use self::upload::Upload;
+
+use crate::limits::{BLOB_BYTES_MAX, BLOB_CHUNK_BYTES};
+
+/// How a blob store is opened.
+#[derive(Clone, Debug)]
+pub struct BlobStoreConfig {
+    /// Directory of the blobs; created if missing.
+    pub directory: PathBuf,
+    /// Most bytes of one blob.
+    pub blob_bytes_max: ByteCount,
+}
+
+impl BlobStoreConfig {
+    /// A store in `directory` with the network's limit.
+    #[must_use]
+    pub fn new(directory: impl Into<PathBuf>) -> Self {
+        Self { directory: directory.into(), blob_bytes_max: ByteCount::new(BLOB_BYTES_MAX) }
+    }
+}
+
+/// What a completed put did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stored {
+    /// The blob is new.
+    New,
+    /// The blob was there already; nothing was written.
+    Known,
+}
+
+/// Digest and owner of an upload; at most one upload runs per key.
+type UploadKey = (BlobDigest, Address);
+
+/// A content-addressed store; cheap to clone.
+#[derive(Clone, Debug)]
+pub struct BlobStore {
+    objects: Arc<LocalFileSystem>,
+    blob_bytes_max: ByteCount,
+    running: Arc<Mutex<HashSet<UploadKey>>>,
+}
+
+impl BlobStore {
+    /// Opens or creates a store.
+    ///
+    /// # Errors
+    /// [`BlobError::Directory`] if the directory cannot be created or read.
+    pub fn open(config: &BlobStoreConfig) -> Result<Self, BlobError> {
+        let refuse =
+            |problem: String| BlobError::Directory { directory: config.directory.clone(), problem };
+        for part in ["partial", "blobs"] {
+            std::fs::create_dir_all(config.directory.join(part))
+                .map_err(|error| refuse(error.to_string()))?;
+        }
+        let objects = LocalFileSystem::new_with_prefix(&config.directory)
+            .map_err(|error| refuse(error.to_string()))?
+            .with_fsync(true);
+        Ok(Self {
+            objects: Arc::new(objects),
+            blob_bytes_max: config.blob_bytes_max,
+            running: Arc::default(),
+        })
+    }
+
+    /// Starts or resumes an upload of `length` bytes with this digest.
+    ///
+    /// `owner` is whoever is accountable for the bytes; an interrupted upload is resumed by the same
+    /// owner only. Rehashes what is already there: one read of the partial file.
+    ///
+    /// # Errors
+    /// [`BlobError::TooLong`], [`BlobError::Busy`] while another upload of the same blob by the same
+    /// owner runs, or what the file system says.
+    pub async fn upload(
+        &self,
+        owner: Address,
+        digest: BlobDigest,
+        length: ByteCount,
+    ) -> Result<Upload, BlobError> {
+        if length > self.blob_bytes_max {
+            return Err(BlobError::TooLong { digest, got: length, max: self.blob_bytes_max });
+        }
+        let is_known = self.length(digest).await?.is_some();
+        Upload::start(self, (digest, owner), length, is_known).await
+    }
+
+    /// Bytes that an interrupted or running upload of this owner has written; 0 without one.
+    ///
+    /// # Errors
+    /// What the file system says.
+    pub async fn partial_length(
+        &self,
+        owner: Address,
+        digest: BlobDigest,
+    ) -> Result<ByteCount, BlobError> {
+        match self.objects.head(&partial_path((digest, owner))).await {
+            Ok(meta) => Ok(ByteCount::new(meta.size)),
+            Err(object_store::Error::NotFound { .. }) => Ok(ByteCount::ZERO),
+            Err(error) => Err(BlobError::io("look up", digest, error)),
+        }
+    }
+
+    /// Reads a stream to its end and stores it.
+    ///
+    /// # Errors
+    /// As [`Self::upload`]; [`BlobError::WrongDigest`], [`BlobError::WrongLength`] for a lie, which
+    /// leaves nothing behind; [`BlobError::Source`] if the stream fails, which can be resumed.
+    pub async fn put<E: std::fmt::Display>(
+        &self,
+        owner: Address,
+        digest: BlobDigest,
+        length: ByteCount,
+        mut stream: impl Stream<Item = Result<Bytes, E>> + Unpin,
+    ) -> Result<Stored, BlobError> {
+        let mut upload = self.upload(owner, digest, length).await?;
+        upload.restart().await?;
+        while let Some(chunk) = stream.next().await {
+            let chunk =
+                chunk.map_err(|error| BlobError::Source { digest, problem: error.to_string() })?;
+            upload.write(chunk).await?;
+        }
+        upload.finish().await
+    }
+
+    /// Stores bytes that are in memory already.
+    ///
+    /// # Errors
+    /// As [`Self::put`].
+    pub async fn put_bytes(
+        &self,
+        owner: Address,
+        digest: BlobDigest,
+        bytes: Bytes,
+    ) -> Result<Stored, BlobError> {
+        let length = ByteCount::new(bytes.len() as u64);
+        let one = futures::stream::iter([Ok::<_, std::convert::Infallible>(bytes)]);
+        self.put(owner, digest, length, one).await
+    }
+
+    /// The length of a blob, `None` if it is not here.
+    ///
+    /// # Errors
+    /// What the file system says.
+    pub async fn length(&self, digest: BlobDigest) -> Result<Option<ByteCount>, BlobError> {
+        match self.objects.head(&blob_path(digest)).await {
+            Ok(meta) => Ok(Some(ByteCount::new(meta.size))),
+            Err(object_store::Error::NotFound { .. }) => Ok(None),
+            Err(error) => Err(BlobError::io("look up", digest, error)),
+        }
+    }
+
+    /// Whether the blob is here.
+    ///
+    /// # Errors
+    /// What the file system says.
+    pub async fn exists(&self, digest: BlobDigest) -> Result<bool, BlobError> {
+        Ok(self.length(digest).await?.is_some())
+    }
+
+    /// The whole blob, its digest checked again.
+    ///
+    /// # Errors
+    /// [`BlobError::Missing`]; [`BlobError::TooLong`] above `bytes_max`; [`BlobError::Damaged`] if
+    /// the disk no longer holds what was stored.
+    pub async fn get(&self, digest: BlobDigest, bytes_max: ByteCount) -> Result<Bytes, BlobError> {
+        let length = self.length(digest).await?.ok_or(BlobError::Missing { digest })?;
+        if length > bytes_max {
+            return Err(BlobError::TooLong { digest, got: length, max: bytes_max });
+        }
+        let found = self.objects.get(&blob_path(digest)).await;
+        let bytes = match found {
+            Ok(found) => found.bytes().await.map_err(|e| BlobError::io("read", digest, e))?,
+            Err(object_store::Error::NotFound { .. }) => return Err(BlobError::Missing { digest }),
+            Err(error) => return Err(BlobError::io("read", digest, error)),
+        };
+        let hashed = bytes.clone();
+        let got = tokio::task::spawn_blocking(move || upload::digest_of(&hashed))
+            .await
+            .map_err(|_| BlobError::Interrupted { digest })?;
+        if got == digest { Ok(bytes) } else { Err(BlobError::Damaged { digest, got }) }
+    }
+
+    /// Part of a blob; the digest cannot be checked on a part.
+    ///
+    /// # Errors
+    /// [`BlobError::Missing`]; [`BlobError::Range`] if the range is empty or leaves the blob.
+    pub async fn get_range(
+        &self,
+        digest: BlobDigest,
+        range: Range<u64>,
+    ) -> Result<Bytes, BlobError> {
+        let length = self.length(digest).await?.ok_or(BlobError::Missing { digest })?;
+        if range.start >= range.end || range.end > length.get() {
+            return Err(BlobError::Range { digest, start: range.start, end: range.end, length });
+        }
+        self.objects
+            .get_range(&blob_path(digest), range)
+            .await
+            .map_err(|error| BlobError::io("read", digest, error))
+    }
+
+    /// The blob from `offset` on in chunks of 256 KiB; whoever receives all of it checks the digest.
+    /// An offset at the end gives an empty stream.
+    ///
+    /// # Errors
+    /// [`BlobError::Missing`]; [`BlobError::Range`] if the offset is beyond the end.
+    pub async fn stream(
+        &self,
+        digest: BlobDigest,
+        offset: u64,
+    ) -> Result<BoxStream<'static, Result<Bytes, BlobError>>, BlobError> {
+        let length = self.length(digest).await?.ok_or(BlobError::Missing { digest })?;
+        let end = length.get();
+        if offset > end {
+            return Err(BlobError::Range { digest, start: offset, end, length });
+        }
+        let store = self.clone();
+        let chunks = futures::stream::try_unfold(offset, move |start| {
+            let store = store.clone();
+            async move {
+                if start >= end {
+                    return Ok(None);
+                }
+                let stop = start.saturating_add(BLOB_CHUNK_BYTES as u64).min(end);
+                let chunk = store.get_range(digest, start..stop).await?;
+                Ok(Some((chunk, stop)))
+            }
+        });
+        Ok(chunks.boxed())
+    }
+
+    /// Removes a blob; removing one that is not here is no error. Returns whether it was.
+    ///
+    /// # Errors
+    /// What the file system says.
+    pub async fn delete(&self, digest: BlobDigest) -> Result<bool, BlobError> {
+        match self.objects.delete(&blob_path(digest)).await {
+            Ok(()) => Ok(true),
+            Err(object_store::Error::NotFound { .. }) => Ok(false),
+            Err(error) => Err(BlobError::io("delete", digest, error)),
+        }
+    }
+
+    /// Removes partial files that nobody has written to for `age`. Returns how many.
+    ///
+    /// # Errors
+    /// When the directory cannot be listed or a file not removed.
+    pub async fn sweep_partial(&self, age: Duration) -> Result<usize, BlobError> {
+        upload::sweep(self, age).await
+    }
+}
+
+/// `blobs/ab/abcd...`: 256 directories keep each one small.
+fn blob_path(digest: BlobDigest) -> ObjectPath {
+    let name = alloy_primitives::hex::encode(digest.as_bytes());
+    let (shard, _) = name.split_at(2);
+    ObjectPath::from_iter(["blobs", shard, &name])
+}
+
+/// `partial/<digest>-<owner>`.
+fn partial_path((digest, owner): UploadKey) -> ObjectPath {
+    let digest = alloy_primitives::hex::encode(digest.as_bytes());
+    let owner = alloy_primitives::hex::encode(owner.as_bytes());
+    ObjectPath::from_iter(["partial", &format!("{digest}-{owner}")])
+}

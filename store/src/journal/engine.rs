@@ -1,0 +1,47 @@
+//! The seam between the journal and what keeps its records.
+
+use thiserror::Error;
+
+use super::record::Sequence;
+
+/// What an engine says when it fails. After a failed commit the engine is not used again.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error(
+    "the journal engine {engine} failed to {action}: {problem}; nothing more is accepted. Check the \
+     disk, then start again; if it does not open, restore an export"
+)]
+pub struct EngineError {
+    /// Name of the engine.
+    pub engine: &'static str,
+    /// What was tried.
+    pub action: &'static str,
+    /// What it said.
+    pub problem: String,
+}
+
+/// An ordered map from sequence to stored bytes with an atomic, durable commit.
+///
+/// Calls come from one thread only. An engine adds nothing to the bytes and checks nothing: framing
+/// and checksums are the journal's.
+pub trait Engine: Send {
+    /// The engine's name in configuration files and messages.
+    fn name(&self) -> &'static str;
+
+    /// The highest stored sequence.
+    ///
+    /// # Errors
+    /// When the engine cannot read.
+    fn last(&self) -> Result<Option<Sequence>, EngineError>;
+
+    /// Up to `limit` stored values from `from` on, ascending.
+    ///
+    /// # Errors
+    /// When the engine cannot read, or finds a key that is no sequence.
+    fn read(&self, from: Sequence, limit: usize) -> Result<Vec<(Sequence, Vec<u8>)>, EngineError>;
+
+    /// Stores all values or none of them; they are on the disk when this returns.
+    ///
+    /// # Errors
+    /// Fatal: whether the values are stored is unknown. Never retried.
+    fn commit(&mut self, values: Vec<(Sequence, Vec<u8>)>) -> Result<(), EngineError>;
+}

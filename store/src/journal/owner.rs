@@ -1,0 +1,273 @@
+//! The thread that owns the engine, and the thread that watches it.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TryRecvError, sync_channel};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use tokio::sync::{OwnedSemaphorePermit, oneshot, watch};
+
+use super::directory::DirectoryLock;
+use super::engine::{Engine, EngineError};
+use super::error::JournalError;
+use super::record::{self, RecordError, Sequence};
+use super::sled_engine::panic_text;
+use super::{Committed, Health, JournalConfig, JournalStats, Record};
+use crate::limits::{GROUP_BYTES_MAX, GROUP_RECORDS_MAX};
+
+type AppendReply = oneshot::Sender<Result<Committed, JournalError>>;
+
+/// What the owner thread is asked to do. The permit is the place in the queue; it is given back
+/// when the command has been answered, so that the queue bounds memory as well.
+pub(super) enum Command {
+    /// Commit these records together.
+    Append { records: Vec<Vec<u8>>, reply: AppendReply, permit: OwnedSemaphorePermit },
+    /// Read up to `limit` records from `from` on.
+    Read {
+        from: Sequence,
+        limit: usize,
+        reply: oneshot::Sender<Result<Vec<Record>, JournalError>>,
+        permit: OwnedSemaphorePermit,
+    },
+    /// End the thread after what is queued.
+    Close,
+}
+
+/// What the watchdog hears.
+enum Pulse {
+    Begin,
+    End,
+}
+
+/// Appends that are committed together.
+#[derive(Default)]
+struct Group {
+    values: Vec<(Sequence, Vec<u8>)>,
+    bytes: usize,
+    replies: Vec<(AppendReply, Committed, OwnedSemaphorePermit)>,
+}
+
+impl Group {
+    const fn is_full(&self) -> bool {
+        self.values.len() >= GROUP_RECORDS_MAX || self.bytes >= GROUP_BYTES_MAX
+    }
+}
+
+pub(super) struct Owner {
+    engine: Box<dyn Engine>,
+    _lock: Option<DirectoryLock>,
+    inbox: Receiver<Command>,
+    next: Sequence,
+    health: watch::Sender<Health>,
+    stats: watch::Sender<JournalStats>,
+    watchdog: SyncSender<Pulse>,
+    group_wait: Duration,
+    /// Whether the last commit held more than one append: then others are likely on their way.
+    has_company: bool,
+}
+
+impl Owner {
+    /// Starts both threads; the handle is the owner's.
+    pub(super) fn start(
+        engine: Box<dyn Engine>,
+        lock: Option<DirectoryLock>,
+        inbox: Receiver<Command>,
+        health: watch::Sender<Health>,
+        stats: watch::Sender<JournalStats>,
+        config: &JournalConfig,
+    ) -> Result<JoinHandle<()>, JournalError> {
+        let last = engine.last()?;
+        stats.send_modify(|stats| stats.last_sequence = last.map_or(0, Sequence::get));
+        let (watchdog, pulses) = sync_channel(2);
+        let limit = config.commit_time_max;
+        let watched = health.clone();
+        spawn("journal-watchdog", move || watch_commits(&pulses, limit, &watched))?;
+        let owner = Self {
+            engine,
+            _lock: lock,
+            inbox,
+            next: last.map_or(Sequence::FIRST, Sequence::next),
+            health,
+            stats,
+            watchdog,
+            group_wait: config.group_wait,
+            has_company: false,
+        };
+        spawn("journal", move || owner.run())
+    }
+
+    fn run(mut self) {
+        // A command that was taken from the queue while a group was collected, but ends the group.
+        let mut set_aside = None;
+        loop {
+            let command = match set_aside.take() {
+                Some(command) => command,
+                None => match self.inbox.recv() {
+                    Ok(command) => command,
+                    Err(_all_handles_dropped) => return,
+                },
+            };
+            match command {
+                Command::Close => return,
+                Command::Read { from, limit, reply, permit } => {
+                    let answer = self.read(from, limit);
+                    drop(permit);
+                    // A reader that went away needs no answer.
+                    let _ = reply.send(answer);
+                }
+                Command::Append { records, reply, permit } => {
+                    let mut group = Group::default();
+                    self.join(&mut group, records, reply, permit);
+                    set_aside = self.collect(&mut group);
+                    if let Err(error) = self.commit(group) {
+                        tracing::error!(target: "store", %error, "journal failed");
+                        fail(&self.health, error);
+                        return;
+                    }
+                }
+            }
+        }
+    }
+
+    fn join(
+        &mut self,
+        group: &mut Group,
+        records: Vec<Vec<u8>>,
+        reply: AppendReply,
+        permit: OwnedSemaphorePermit,
+    ) {
+        let first = self.next;
+        let mut last = first;
+        for payload in records {
+            last = self.next;
+            group.bytes = group.bytes.saturating_add(payload.len());
+            group.values.push((last, record::encode(last, &payload)));
+            self.next = last.next();
+        }
+        group.replies.push((reply, Committed { first, last }, permit));
+    }
+
+    /// Adds queued appends to the group; returns a command that is none.
+    fn collect(&mut self, group: &mut Group) -> Option<Command> {
+        let until = Instant::now() + self.group_wait;
+        while !group.is_full() {
+            let command = match self.inbox.try_recv() {
+                Ok(command) => command,
+                Err(TryRecvError::Disconnected) => return None,
+                Err(TryRecvError::Empty) => {
+                    if !self.has_company && group.replies.len() == 1 {
+                        return None;
+                    }
+                    let left = until.saturating_duration_since(Instant::now());
+                    match self.inbox.recv_timeout(left) {
+                        Ok(command) => command,
+                        Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {
+                            return None;
+                        }
+                    }
+                }
+            };
+            match command {
+                Command::Append { records, reply, permit } => {
+                    self.join(group, records, reply, permit);
+                }
+                other => return Some(other),
+            }
+        }
+        None
+    }
+
+    fn commit(&mut self, group: Group) -> Result<(), JournalError> {
+        let Group { values, replies, .. } = group;
+        let (num_records, last) = (values.len() as u64, values.last().map_or(0, |v| v.0.get()));
+        self.has_company = replies.len() > 1;
+        let begin = Instant::now();
+        // The watchdog ends after it has fired; then the journal has failed already.
+        let _ = self.watchdog.send(Pulse::Begin);
+        let result = contained(self.engine.as_mut(), values);
+        let _ = self.watchdog.send(Pulse::End);
+        result?;
+        // A commit that ended after the watchdog fired is durable, but its writers were told that
+        // this is unknown; nothing may be acknowledged any more.
+        if let Some(error) = self.health.borrow().as_ref() {
+            return Err(JournalError::clone(error));
+        }
+        let micros = u64::try_from(begin.elapsed().as_micros()).unwrap_or(u64::MAX);
+        self.stats.send_modify(|stats| {
+            stats.commits += 1;
+            stats.records += num_records;
+            stats.last_sequence = last;
+            stats.last_commit_micros = micros;
+        });
+        for (reply, committed, permit) in replies {
+            drop(permit);
+            // A writer that went away is not told, but its records stay.
+            let _ = reply.send(Ok(committed));
+        }
+        Ok(())
+    }
+
+    fn read(&self, from: Sequence, limit: usize) -> Result<Vec<Record>, JournalError> {
+        read_records(self.engine.as_ref(), from, limit)
+    }
+}
+
+/// Reads and checks records; each must follow the one before.
+pub(super) fn read_records(
+    engine: &dyn Engine,
+    from: Sequence,
+    limit: usize,
+) -> Result<Vec<Record>, JournalError> {
+    let mut expected = from.max(Sequence::FIRST);
+    let mut records = Vec::new();
+    for (sequence, value) in engine.read(expected, limit)? {
+        if sequence != expected {
+            return Err(RecordError::Missing { expected, got: sequence }.into());
+        }
+        records.push(Record { sequence, payload: record::decode(sequence, value)? });
+        expected = sequence.next();
+    }
+    Ok(records)
+}
+
+fn contained(engine: &mut dyn Engine, values: Vec<(Sequence, Vec<u8>)>) -> Result<(), EngineError> {
+    let name = engine.name();
+    catch_unwind(AssertUnwindSafe(|| engine.commit(values))).unwrap_or_else(|panic| {
+        Err(EngineError { engine: name, action: "commit", problem: panic_text(panic.as_ref()) })
+    })
+}
+
+fn fail(health: &watch::Sender<Health>, error: JournalError) {
+    // The first reason stays: later ones are its consequences.
+    health.send_if_modified(|health| {
+        let is_first = health.is_none();
+        if is_first {
+            *health = Some(Arc::new(error));
+        }
+        is_first
+    });
+}
+
+fn watch_commits(pulses: &Receiver<Pulse>, limit: Duration, health: &watch::Sender<Health>) {
+    while let Ok(pulse) = pulses.recv() {
+        if matches!(pulse, Pulse::End) {
+            continue;
+        }
+        match pulses.recv_timeout(limit) {
+            Ok(_) => {}
+            Err(RecvTimeoutError::Disconnected) => return,
+            Err(RecvTimeoutError::Timeout) => {
+                tracing::error!(target: "store", ?limit, "journal commit stalled");
+                return fail(health, JournalError::CommitStalled { limit });
+            }
+        }
+    }
+}
+
+fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, JournalError> {
+    std::thread::Builder::new()
+        .name(name.to_owned())
+        .spawn(run)
+        .map_err(|error| JournalError::Thread { problem: error.to_string() })
+}

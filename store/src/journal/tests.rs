@@ -1,0 +1,361 @@
+use std::io::Write as _;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::time::Duration;
+
+use futures::{StreamExt, TryStreamExt};
+
+use super::*;
+
+/// Engine whose commits wait for the test, then end as the test says.
+struct Gated {
+    inner: MemoryEngine,
+    entered: Sender<usize>,
+    outcome: Receiver<Result<(), EngineError>>,
+}
+
+struct Gate {
+    entered: Receiver<usize>,
+    outcome: Sender<Result<(), EngineError>>,
+}
+
+fn gated() -> (Gated, Gate) {
+    let (entered_sender, entered) = channel();
+    let (outcome, outcome_receiver) = channel();
+    let inner = MemoryEngine::default();
+    let engine = Gated { inner, entered: entered_sender, outcome: outcome_receiver };
+    (engine, Gate { entered, outcome })
+}
+
+impl Engine for Gated {
+    fn name(&self) -> &'static str {
+        "gated"
+    }
+
+    fn last(&self) -> Result<Option<Sequence>, EngineError> {
+        self.inner.last()
+    }
+
+    fn read(&self, from: Sequence, limit: usize) -> Result<Vec<(Sequence, Vec<u8>)>, EngineError> {
+        self.inner.read(from, limit)
+    }
+
+    fn commit(&mut self, values: Vec<(Sequence, Vec<u8>)>) -> Result<(), EngineError> {
+        self.entered.send(values.len()).expect("the test listens");
+        self.outcome.recv().expect("the test decides")?;
+        self.inner.commit(values)
+    }
+}
+
+fn engine_error() -> EngineError {
+    EngineError { engine: "gated", action: "flush", problem: "input/output error".into() }
+}
+
+async fn payloads(journal: &Journal, from: Sequence) -> Result<Vec<Vec<u8>>, JournalError> {
+    journal.replay(from).map_ok(|record| record.payload).try_collect().await
+}
+
+async fn append_all(journal: &Journal, records: Vec<Vec<u8>>) -> Committed {
+    journal.append(records).await.expect("queued").await.expect("committed")
+}
+
+fn numbered(range: std::ops::Range<u32>) -> Vec<Vec<u8>> {
+    range.map(|number| number.to_be_bytes().to_vec()).collect()
+}
+
+#[tokio::test]
+async fn appends_keep_their_order_over_reopening() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let config = JournalConfig::new(directory.path());
+    for round in 0..3u32 {
+        let journal = Journal::open(&config).expect("opens");
+        let expected = numbered(0..round * 700);
+        assert_eq!(payloads(&journal, Sequence::FIRST).await.expect("whole"), expected);
+        for start in (round * 700..(round + 1) * 700).step_by(100) {
+            let committed = append_all(&journal, numbered(start..start + 100)).await;
+            assert_eq!(committed.first, Sequence::new(u64::from(start) + 1));
+            assert_eq!(committed.last, Sequence::new(u64::from(start) + 100));
+        }
+        assert_eq!(journal.stats().last_sequence, u64::from(round + 1) * 700);
+        journal.close().await.expect("closes");
+    }
+    let journal = Journal::open(&config).expect("opens");
+    let tail = payloads(&journal, Sequence::new(2099)).await.expect("whole");
+    assert_eq!(tail, numbered(2098..2100));
+    assert!(payloads(&journal, Sequence::new(2101)).await.expect("whole").is_empty());
+    journal.close().await.expect("closes");
+}
+
+#[tokio::test]
+async fn waiting_appends_share_one_flush() {
+    let (engine, gate) = gated();
+    let journal = Journal::with_engine(Box::new(engine), &JournalConfig::memory()).expect("starts");
+    let first = journal.append(numbered(0..1)).await.expect("queued");
+    assert_eq!(gate.entered.recv().expect("commits"), 1);
+    // While the first flush runs, 200 appends of two records wait.
+    let mut waiting = Vec::new();
+    for number in 0..200 {
+        waiting.push(journal.append(numbered(number..number + 2)).await.expect("queued"));
+    }
+    gate.outcome.send(Ok(())).expect("the engine waits");
+    assert_eq!(gate.entered.recv().expect("commits"), 400);
+    gate.outcome.send(Ok(())).expect("the engine waits");
+    assert_eq!(first.await.expect("committed").last, Sequence::FIRST);
+    let mut next = Sequence::new(2);
+    for ack in waiting {
+        let committed = ack.await.expect("committed");
+        assert_eq!((committed.first, committed.last), (next, next.next()));
+        next = committed.last.next();
+    }
+    let stats = journal.stats();
+    assert_eq!((stats.commits, stats.records), (2, 401));
+}
+
+#[tokio::test]
+async fn nothing_is_acknowledged_before_the_flush() {
+    let (engine, gate) = gated();
+    let journal = Journal::with_engine(Box::new(engine), &JournalConfig::memory()).expect("starts");
+    let mut ack = journal.append(numbered(0..1)).await.expect("queued");
+    gate.entered.recv().expect("commits");
+    assert!(futures::poll!(&mut ack).is_pending());
+    gate.outcome.send(Ok(())).expect("the engine waits");
+    ack.await.expect("committed");
+}
+
+#[tokio::test]
+async fn a_failed_flush_is_fatal_and_never_retried() {
+    let (engine, gate) = gated();
+    let journal = Journal::with_engine(Box::new(engine), &JournalConfig::memory()).expect("starts");
+    let doomed = journal.append(numbered(0..1)).await.expect("queued");
+    gate.entered.recv().expect("commits");
+    let behind = journal.append(numbered(1..2)).await.expect("queued");
+    gate.outcome.send(Err(engine_error())).expect("the engine waits");
+    let expected = JournalError::Engine(engine_error());
+    assert_eq!(doomed.await, Err(expected.clone()));
+    assert_eq!(behind.await, Err(expected.clone()));
+    assert_eq!(journal.failed().await, expected);
+    assert_eq!(journal.append(numbered(2..3)).await.err(), Some(expected.clone()));
+    assert!(gate.entered.recv().is_err(), "the engine was used again");
+    assert_eq!(journal.close().await, Err(expected));
+}
+
+#[tokio::test]
+async fn a_stalled_commit_is_fatal_even_if_it_ends_later() {
+    let (engine, gate) = gated();
+    let limit = Duration::from_millis(50);
+    let config = JournalConfig { commit_time_max: limit, ..JournalConfig::memory() };
+    let journal = Journal::with_engine(Box::new(engine), &config).expect("starts");
+    let ack = journal.append(numbered(0..1)).await.expect("queued");
+    let expected = JournalError::CommitStalled { limit };
+    assert_eq!(ack.await, Err(expected.clone()));
+    gate.outcome.send(Ok(())).expect("the engine waits");
+    assert_eq!(journal.failed().await, expected);
+    assert_eq!(journal.append(numbered(1..2)).await.err(), Some(expected));
+}
+
+/// Engine that panics in its commit, like a library that asserts on what the disk returned.
+struct Panicking(MemoryEngine);
+
+impl Engine for Panicking {
+    fn name(&self) -> &'static str {
+        "panicking"
+    }
+
+    fn last(&self) -> Result<Option<Sequence>, EngineError> {
+        self.0.last()
+    }
+
+    fn read(&self, from: Sequence, limit: usize) -> Result<Vec<(Sequence, Vec<u8>)>, EngineError> {
+        self.0.read(from, limit)
+    }
+
+    fn commit(&mut self, _: Vec<(Sequence, Vec<u8>)>) -> Result<(), EngineError> {
+        panic!("assertion of the engine")
+    }
+}
+
+#[tokio::test]
+async fn a_panicking_engine_is_a_typed_fatal_error() {
+    let engine = Box::new(Panicking(MemoryEngine::default()));
+    let journal = Journal::with_engine(engine, &JournalConfig::memory()).expect("starts");
+    let error = journal.append(numbered(0..1)).await.expect("queued").await.expect_err("fatal");
+    assert!(error.to_string().contains("assertion of the engine"), "{error}");
+}
+
+#[tokio::test]
+async fn refused_appends_write_nothing_and_name_the_limit() {
+    let journal = Journal::open(&JournalConfig::memory()).expect("opens");
+    let records = vec![vec![0; RECORD_BYTES_MAX], vec![0; RECORD_BYTES_MAX + 1]];
+    let error = journal.append(records).await.expect_err("too large");
+    let (got, max) = (RECORD_BYTES_MAX + 1, RECORD_BYTES_MAX);
+    assert_eq!(error, JournalError::RecordTooLarge { index: 1, got, max });
+    assert!(error.to_string().contains(&max.to_string()), "{error}");
+    assert_eq!(journal.append(Vec::new()).await.err(), Some(JournalError::NothingToAppend));
+    let many = journal.append(vec![Vec::new(); APPEND_RECORDS_MAX + 1]).await;
+    assert!(matches!(many, Err(JournalError::TooManyRecords { .. })));
+    let committed = append_all(&journal, vec![vec![7; RECORD_BYTES_MAX]]).await;
+    assert_eq!(committed.first, Sequence::FIRST, "a refused append took a place");
+}
+
+#[tokio::test]
+async fn a_damaged_or_missing_record_is_named() {
+    let mut engine = MemoryEngine::default();
+    let mut values: Vec<_> = (1..=5)
+        .map(|number| {
+            let sequence = Sequence::new(number);
+            (sequence, record::encode(sequence, b"fact"))
+        })
+        .collect();
+    values[3].1[7] ^= 0x10;
+    engine.commit(values).expect("memory");
+    let journal = Journal::with_engine(Box::new(engine), &JournalConfig::memory()).expect("starts");
+    let outcomes: Vec<_> = journal.replay(Sequence::FIRST).collect().await;
+    // The page that holds it is refused as a whole: nothing of it is handed out.
+    let named = outcomes.last().expect("an outcome").as_ref().expect_err("damaged");
+    assert!(matches!(
+        named,
+        JournalError::Record(RecordError::Checksum { sequence, .. })
+            if *sequence == Sequence::new(4)
+    ));
+    assert!(named.to_string().contains("record 4"), "{named}");
+
+    let mut engine = MemoryEngine::default();
+    let present = [1, 2, 4].map(Sequence::new);
+    let values = present.map(|sequence| (sequence, record::encode(sequence, b"fact"))).to_vec();
+    engine.commit(values).expect("memory");
+    let journal = Journal::with_engine(Box::new(engine), &JournalConfig::memory()).expect("starts");
+    let error = payloads(&journal, Sequence::FIRST).await.expect_err("a gap");
+    let (expected, got) = (Sequence::new(3), Sequence::new(4));
+    assert_eq!(error, JournalError::Record(RecordError::Missing { expected, got }));
+}
+
+#[tokio::test]
+async fn one_process_and_one_engine_per_directory() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let config = JournalConfig::new(directory.path());
+    let journal = Journal::open(&config).expect("opens");
+    let error = Journal::open(&config).expect_err("locked");
+    assert!(matches!(error, JournalError::Locked { .. }), "{error}");
+    assert!(error.to_string().contains(&std::process::id().to_string()), "{error}");
+    journal.close().await.expect("closes");
+    let format = directory.path().join("FORMAT");
+    std::fs::write(&format, "proofgrid-journal redb record-v1\n").expect("writes");
+    let error = Journal::open(&config).expect_err("another engine");
+    assert!(matches!(error, JournalError::OtherEngine { .. }), "{error}");
+    assert!("postgres".parse::<EngineKind>().is_err());
+    assert_eq!("sled".parse(), Ok(EngineKind::Sled));
+}
+
+#[tokio::test]
+async fn dropping_every_handle_releases_the_directory() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let config = JournalConfig::new(directory.path());
+    let journal = Journal::open(&config).expect("opens");
+    append_all(&journal, numbered(0..10)).await;
+    let thread = journal.thread.lock().expect("free").take().expect("running");
+    drop(journal);
+    thread.join().expect("ends by itself");
+    let journal = Journal::open(&config).expect("opens again");
+    assert_eq!(payloads(&journal, Sequence::FIRST).await.expect("whole").len(), 10);
+}
+
+async fn filled(config: &JournalConfig, num_records: u32) {
+    let journal = Journal::open(config).expect("opens");
+    append_all(&journal, numbered(0..num_records)).await;
+    journal.close().await.expect("closes");
+}
+
+#[tokio::test]
+async fn an_export_moves_every_record_to_an_empty_journal() {
+    let (old, new) = (tempfile::tempdir().expect("dir"), tempfile::tempdir().expect("dir"));
+    let (old, new) = (JournalConfig::new(old.path()), JournalConfig::new(new.path()));
+    filled(&old, 1000).await;
+    let summary = JournalSummary { records: 1000, payload_bytes: 4000 };
+    assert_eq!(verify(&old), Ok(summary));
+    let mut file = Vec::new();
+    assert_eq!(export(&old, &mut file), Ok(summary));
+    assert_eq!(import(&new, &mut file.as_slice()), Ok(summary));
+    assert_eq!(verify(&new), Ok(summary));
+    let again = import(&new, &mut file.as_slice());
+    assert_eq!(again, Err(JournalError::NotEmpty { records: 1000 }));
+    let journal = Journal::open(&new).expect("opens");
+    assert_eq!(payloads(&journal, Sequence::FIRST).await.expect("whole"), numbered(0..1000));
+    assert_eq!(append_all(&journal, numbered(0..1)).await.first, Sequence::new(1001));
+}
+
+#[tokio::test]
+async fn an_export_that_is_cut_or_changed_is_refused() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let config = JournalConfig::new(directory.path());
+    filled(&config, 3).await;
+    let mut file = Vec::new();
+    export(&config, &mut file).expect("exports");
+    let empty = JournalConfig::memory();
+    for length in 0..file.len() {
+        let result = import(&empty, &mut &file[..length]);
+        assert!(matches!(result, Err(JournalError::Export { .. })), "cut to {length}: {result:?}");
+    }
+    for place in 0..file.len() {
+        let mut changed = file.clone();
+        changed[place] ^= 1;
+        assert!(import(&empty, &mut changed.as_slice()).is_err(), "byte {place}");
+    }
+}
+
+/// Every file below a directory.
+fn files_below(directory: &Path) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(directory).expect("a directory").flatten() {
+        match entry.path() {
+            path if path.is_dir() => files.extend(files_below(&path)),
+            path => files.push(path),
+        }
+    }
+    files.sort();
+    files
+}
+
+fn copy_directory(from: &Path, to: &Path) {
+    for file in files_below(from) {
+        let target = to.join(file.strip_prefix(from).expect("below"));
+        std::fs::create_dir_all(target.parent().expect("a parent")).expect("creates");
+        std::fs::copy(&file, &target).expect("copies");
+    }
+}
+
+/// Whatever is torn off the engine's files, what is replayed is a prefix of what was written.
+#[tokio::test]
+async fn a_torn_tail_never_gives_other_records() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let origin = directory.path().join("origin");
+    let config = JournalConfig::new(&origin);
+    let journal = Journal::open(&config).expect("opens");
+    for number in 0..40 {
+        append_all(&journal, numbered(number..number + 1)).await;
+    }
+    journal.close().await.expect("closes");
+    let mut opened = 0;
+    for (case, file) in files_below(&origin.join("sled")).iter().enumerate() {
+        let length = std::fs::metadata(file).expect("a file").len();
+        for cut in [1, 7, 64].into_iter().filter(|cut| *cut < length) {
+            let torn = directory.path().join(format!("torn-{case}-{cut}"));
+            copy_directory(&origin, &torn);
+            let target = torn.join(file.strip_prefix(&origin).expect("below"));
+            let handle = std::fs::OpenOptions::new().write(true).open(target).expect("opens");
+            handle.set_len(length - cut).expect("cuts");
+            let Ok(journal) = Journal::open(&JournalConfig::new(&torn)) else { continue };
+            opened += 1;
+            let Ok(found) = payloads(&journal, Sequence::FIRST).await else { continue };
+            let whole = numbered(0..40);
+            assert!(whole.starts_with(&found), "{file:?} cut by {cut}: {found:?}");
+        }
+    }
+    assert!(opened > 0, "no torn journal opened, so nothing was tested");
+}
+
+#[tokio::test]
+async fn a_file_in_place_of_the_directory_is_named() {
+    let mut file = tempfile::NamedTempFile::new().expect("a file");
+    file.write_all(b"x").expect("writes");
+    let error = Journal::open(&JournalConfig::new(file.path())).expect_err("no directory");
+    assert!(matches!(error, JournalError::File { .. }), "{error}");
+}

@@ -1,0 +1,88 @@
+//! kill -9 of the dispatcher at 20 seeded journal positions: each job settles once, under the id that
+//! its submit named.
+
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, ensure};
+use proofgrid_core::ids::JobId;
+use proofgrid_tests::{NewJob, PATIENCE, Scenario};
+
+/// Kills, one job each.
+const KILLS: u64 = 20;
+/// Records that a small job takes at least; kills are spread over them.
+const RECORDS_PER_JOB: u64 = 24;
+/// Chosen once; a failure prints it with the position.
+const SEED: u64 = 0x5eed_2026;
+
+/// The positions after which the dispatcher is killed, from a linear congruential generator
+/// (multiplier of Knuth's MMIX), so that a run can be repeated.
+fn positions() -> Vec<u64> {
+    let mut state = SEED;
+    (0..KILLS)
+        .map(|_| {
+            state = state
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407);
+            (state >> 33) % RECORDS_PER_JOB
+        })
+        .collect()
+}
+
+/// The newest journal position that the dispatcher's log names.
+fn position(scenario: &Scenario) -> u64 {
+    scenario
+        .log("dispatcher")
+        .lines()
+        .rev()
+        .find_map(|line| {
+            let rest = line.split("committed_to=").nth(1)?;
+            rest.chars().take_while(char::is_ascii_digit).collect::<String>().parse().ok()
+        })
+        .unwrap_or(0)
+}
+
+/// Waits until the journal has grown by `records`, or the job has ended before that.
+fn wait_for_position(
+    scenario: &Scenario,
+    from: u64,
+    records: u64,
+    job: JobId,
+) -> anyhow::Result<()> {
+    let started = Instant::now();
+    while position(scenario) < from + records {
+        ensure!(started.elapsed() < PATIENCE, "the journal stands still");
+        if started.elapsed() > Duration::from_secs(5)
+            && scenario.job(job)?.is_some_and(|view| view.ended())
+        {
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    Ok(())
+}
+
+#[test]
+fn a_dispatcher_killed_anywhere_settles_every_job_once() -> anyhow::Result<()> {
+    let mut scenario = Scenario::start(|_| {})?;
+    for (round, records) in positions().into_iter().enumerate() {
+        let nonce = u64::try_from(round)? + 1;
+        let new = NewJob::keccak(1 + round % 3, nonce)?;
+        let from = position(&scenario);
+        let job = scenario.submit(&new)?;
+        wait_for_position(&scenario, from, records, job)?;
+        scenario.devnet.process("dispatcher")?.kill();
+        scenario.devnet.start_role("dispatcher")?;
+        let view = scenario
+            .wait_for_state(job, "settled")
+            .with_context(|| format!("seed {SEED:#x}, round {round}, killed after {records}"))?;
+        ensure!(view.id == job.to_string(), "the job keeps its id");
+        let certificates =
+            view.submissions.iter().filter(|tx| tx.kind == "certificate" && tx.state == "final");
+        ensure!(certificates.count() == 1, "one certificate is final: {:#?}", view.submissions);
+    }
+    let events = scenario.registry_events()?;
+    let distinct: BTreeSet<_> = events.iter().collect();
+    ensure!(distinct.len() == events.len(), "nothing is stored twice on-chain: {events:#?}");
+    Ok(())
+}

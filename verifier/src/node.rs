@@ -1,0 +1,172 @@
+//! The running verifier: opens what it owns, then dials until it is told to stop.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use backon::{BackoffBuilder, ExponentialBuilder};
+use proofgrid_core::crypto::bls::SecretKey;
+use proofgrid_judge::Judge;
+use proofgrid_proofs::program::Registry;
+use proofgrid_store::blob::{BlobError, BlobStore, BlobStoreConfig};
+use thiserror::Error;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::chain_view::ChainView;
+use crate::config::VerifierConfig;
+use crate::epochs::{Epochs, Identity};
+use crate::evaluate::Evaluator;
+use crate::limits::{REDIAL_PAUSE_MAX, REDIAL_PAUSE_MIN};
+use crate::offer::Desk;
+use crate::segments::{ProofJudge, Segments};
+use crate::session::{self, SessionError, Shared};
+use crate::signer::Signer;
+use crate::status::VerifierStatus;
+use crate::vote_log::{VoteLog, VoteLogError};
+
+/// Why a verifier does not start, or stopped for good.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum VerifierError {
+    /// The vote log cannot be used; nothing may be signed without it.
+    #[error(transparent)]
+    VoteLog(#[from] VoteLogError),
+    /// The directory of judged proofs cannot be used.
+    #[error(transparent)]
+    Proofs(#[from] BlobError),
+    /// The verifier's task panicked: a bug.
+    #[error("the verifier stopped on a bug: {0}; report it, then start again")]
+    Bug(String),
+}
+
+/// The verifier; see [`Verifier::start`].
+#[derive(Debug)]
+pub struct Verifier;
+
+/// A running verifier. Dropping it does not stop it; the shutdown token does.
+#[derive(Debug)]
+pub struct VerifierHandle {
+    status: watch::Receiver<VerifierStatus>,
+    task: JoinHandle<Result<(), VerifierError>>,
+}
+
+impl VerifierHandle {
+    /// What it is doing now.
+    #[must_use]
+    pub fn status(&self) -> VerifierStatus {
+        self.status.borrow().clone()
+    }
+
+    /// The status and every change of it.
+    #[must_use]
+    pub fn watch(&self) -> watch::Receiver<VerifierStatus> {
+        self.status.clone()
+    }
+
+    /// Waits until the verifier has stopped, by the shutdown token or for good.
+    ///
+    /// # Errors
+    /// Why it stopped by itself: the vote log failed, or a bug.
+    pub async fn stopped(self) -> Result<(), VerifierError> {
+        self.task.await.unwrap_or_else(|error| Err(VerifierError::Bug(error.to_string())))
+    }
+}
+
+impl Verifier {
+    /// Opens vote log and proofs, then serves sessions until `shutdown`. Must be called on a
+    /// runtime. The key never leaves the returned verifier and is wiped with it.
+    ///
+    /// # Errors
+    /// When the vote log is in use, damaged or unreadable, or the data directory cannot be used.
+    pub fn start(
+        config: VerifierConfig,
+        key: SecretKey,
+        registry: Arc<Registry>,
+        judge: Judge,
+        view: Arc<dyn ChainView>,
+        shutdown: CancellationToken,
+    ) -> Result<VerifierHandle, VerifierError> {
+        let log = VoteLog::open(&config.vote_log_path())?;
+        let store = BlobStore::open(&BlobStoreConfig::new(config.proofs_directory()))?;
+        let (status_sender, status) = watch::channel(VerifierStatus {
+            logged_verdicts: log.len() as u64,
+            ..VerifierStatus::default()
+        });
+        let signer = Arc::new(Signer::new(key, config.network, config.operator, log));
+        let desk = desk(&config, signer, registry, Arc::new(judge), view, status_sender);
+        let shared = Arc::new(Shared { config, desk, store });
+        let task = tokio::spawn(async move { serve(&shared, &shutdown).await });
+        Ok(VerifierHandle { status, task })
+    }
+}
+
+pub(crate) fn desk(
+    config: &VerifierConfig,
+    signer: Arc<Signer>,
+    registry: Arc<Registry>,
+    judge: Arc<dyn ProofJudge>,
+    view: Arc<dyn ChainView>,
+    status: watch::Sender<VerifierStatus>,
+) -> Desk {
+    let (network, operator) = (config.network, config.operator);
+    let identity = Identity { network, operator, key: signer.public_key() };
+    let patience = config.chain_patience;
+    let epochs = Epochs::new(Arc::clone(&view), identity, patience);
+    let segments = Segments::new(judge);
+    let evaluator = Evaluator { network, registry, view, patience, segments };
+    Desk { epochs, evaluator, signer, status }
+}
+
+async fn serve(shared: &Arc<Shared>, shutdown: &CancellationToken) -> Result<(), VerifierError> {
+    let status = &shared.desk.status;
+    let mut pauses = pauses();
+    loop {
+        let mut was_open = false;
+        let ended = session::run(shared, shutdown, |session| {
+            was_open = true;
+            tracing::info!(
+                target: "verifier", session = session.get(), operator = %shared.config.operator,
+                "session open"
+            );
+            status.send_modify(|status| {
+                status.session = Some(session);
+                status.sessions += 1;
+            });
+        });
+        let error = match Box::pin(ended).await {
+            Ok(()) => return Ok(()),
+            Err(SessionError::VoteLog(error)) => {
+                tracing::error!(target: "verifier", %error, "the verifier stops");
+                status.send_modify(|status| status.session = None);
+                return Err(error.into());
+            }
+            Err(error) => error,
+        };
+        if was_open {
+            pauses = self::pauses();
+        }
+        let mut pause = pauses.next().unwrap_or(REDIAL_PAUSE_MAX);
+        if let SessionError::Goaway { pause: asked, .. } = &error {
+            // A dispatcher cannot send this verifier away for longer than it would wait anyway.
+            pause = pause.max((*asked).min(REDIAL_PAUSE_MAX));
+        }
+        tracing::warn!(target: "verifier", %error, ?pause, "no session; dialling again");
+        status.send_modify(|status| {
+            status.session = None;
+            status.last_error = Some(error.to_string());
+        });
+        tokio::select! {
+            () = shutdown.cancelled() => return Ok(()),
+            () = tokio::time::sleep(pause) => {}
+        }
+    }
+}
+
+fn pauses() -> impl Iterator<Item = Duration> {
+    ExponentialBuilder::default()
+        .with_jitter()
+        .with_min_delay(REDIAL_PAUSE_MIN)
+        .with_max_delay(REDIAL_PAUSE_MAX)
+        .without_max_times()
+        .build()
+}

@@ -1,0 +1,164 @@
+//! What the verifier answers to each offer of the dispatcher.
+
+use std::sync::Arc;
+
+use proofgrid_core::batch::Batch;
+use proofgrid_core::ids::{ChainContract, EpochNumber, TableDigest};
+use proofgrid_core::network::InvalidDetail;
+use proofgrid_core::statement::Verdict;
+use proofgrid_proto::convert::{SegmentOffer, StatementOffer, VerifierMessage};
+use tokio::sync::watch;
+
+use crate::epochs::{Abstention, Epochs};
+use crate::evaluate::Evaluator;
+use crate::fetch::ProofSource;
+use crate::limits::shorten;
+use crate::signer::Signer;
+use crate::status::VerifierStatus;
+use crate::vote_log::{Entry, Finding, Logged, VoteLogError};
+
+/// Puts evaluation, vote log, epochs and signatures in their order.
+pub(crate) struct Desk {
+    pub(crate) epochs: Epochs,
+    pub(crate) evaluator: Evaluator,
+    pub(crate) signer: Arc<Signer>,
+    pub(crate) status: watch::Sender<VerifierStatus>,
+}
+
+impl Desk {
+    /// Judges a segment early; nothing is answered, signed or logged.
+    pub(crate) async fn segment(&self, offer: &SegmentOffer, source: &dyn ProofSource) {
+        if let Err(abstention) = self.evaluator.judge_early(offer, source).await {
+            tracing::debug!(
+                target: "verifier", job = %offer.job, segment = offer.record.index,
+                why = %abstention.text, "a segment was not judged early"
+            );
+        }
+    }
+
+    /// A vote or an abstention. The verdict does not depend on the epoch: it is reached and logged
+    /// first, and then signed only under an epoch that the chain confirms.
+    ///
+    /// # Errors
+    /// When the vote log fails; then this verifier must stop.
+    pub(crate) async fn statement(
+        &self,
+        offer: &StatementOffer,
+        source: &dyn ProofSource,
+    ) -> Result<VerifierMessage, VoteLogError> {
+        let logged = match self.signer.logged(offer.digest) {
+            Some(logged) => logged,
+            None => match self.evaluator.evaluate(offer, source).await {
+                Ok((finding, judged_in)) => {
+                    let entry = Entry {
+                        statement: offer.digest,
+                        target: offer.spec.target,
+                        finding,
+                        judged_in,
+                    };
+                    self.signer.record(entry).await?
+                }
+                Err(abstention) => return Ok(self.abstain(offer, abstention)),
+            },
+        };
+        match self.epochs.confirm(offer.epoch, offer.table).await {
+            Ok(epoch) => {
+                let signed = self.signer.vote(&logged, &epoch);
+                Ok(self.vote(offer, &logged, signed))
+            }
+            Err(abstention) => Ok(self.abstain(offer, abstention)),
+        }
+    }
+
+    fn vote(
+        &self,
+        offer: &StatementOffer,
+        logged: &Logged,
+        signed: proofgrid_core::vote::SignedVote,
+    ) -> VerifierMessage {
+        let verdict = logged.verdict();
+        self.status.send_modify(|status| {
+            match verdict {
+                Verdict::Valid => status.votes_valid += 1,
+                Verdict::Invalid => status.votes_invalid += 1,
+            }
+            status.logged_verdicts = self.signer.num_logged() as u64;
+        });
+        let detail = match &logged.entry().finding {
+            Finding::Valid => None,
+            Finding::Invalid(fault) => {
+                Some(InvalidDetail { segment: fault.segment, reason: fault.reason.clone() })
+            }
+        };
+        tracing::info!(
+            target: "verifier", job = %offer.opened.job(), statement = %offer.digest,
+            epoch = offer.epoch.get(), verdict = %verdict, ?detail, "voted"
+        );
+        let judged_in = logged.entry().judged_in;
+        VerifierMessage::Vote { vote: signed.vote, signature: signed.signature, detail, judged_in }
+    }
+
+    fn abstain(&self, offer: &StatementOffer, abstention: Abstention) -> VerifierMessage {
+        let Abstention { reason, text } = abstention;
+        self.status.send_modify(|status| {
+            status.abstentions += 1;
+            status.last_error = Some(text.clone());
+        });
+        tracing::warn!(
+            target: "verifier", job = %offer.opened.job(), statement = %offer.digest,
+            epoch = offer.epoch.get(), reason = reason.name(), why = %text, "abstained"
+        );
+        VerifierMessage::Abstain {
+            epoch: offer.epoch,
+            statement: offer.digest,
+            reason,
+            text: shorten(&text),
+        }
+    }
+
+    /// A signature over a batch, or the positions that differ from the log.
+    pub(crate) async fn attest(
+        &self,
+        target: ChainContract,
+        epoch: EpochNumber,
+        table: TableDigest,
+        batch: &Batch,
+    ) -> VerifierMessage {
+        let confirmed = match self.epochs.confirm(epoch, table).await {
+            Ok(confirmed) => confirmed,
+            Err(Abstention { text, .. }) => {
+                return self.refuse(batch, (0..batch.count()).collect(), &text);
+            }
+        };
+        match self.signer.attest(target, &confirmed, batch) {
+            Ok(signed) => {
+                self.status.send_modify(|status| status.attestations += 1);
+                tracing::info!(
+                    target: "verifier", root = %batch.root(), count = batch.count(),
+                    epoch = epoch.get(), "attested a batch"
+                );
+                let attestation = signed.attestation;
+                VerifierMessage::Attest { attestation, signature: signed.signature }
+            }
+            Err(disagreement) => {
+                let text = "these leaves are not in this verifier's vote log";
+                self.refuse(batch, disagreement.positions, text)
+            }
+        }
+    }
+
+    fn refuse(&self, batch: &Batch, positions: Vec<u32>, text: &str) -> VerifierMessage {
+        self.status.send_modify(|status| {
+            status.attestations_refused += 1;
+            status.last_error = Some(text.to_owned());
+        });
+        tracing::warn!(
+            target: "verifier", root = %batch.root(), ?positions, why = text,
+            "refused to attest a batch"
+        );
+        VerifierMessage::AttestRefused { root: batch.root(), positions, text: shorten(text) }
+    }
+}
+
+#[cfg(test)]
+mod tests;

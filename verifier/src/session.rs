@@ -1,0 +1,363 @@
+//! One session with the dispatcher: login, then offers in, votes out.
+//!
+//! Nothing in here decides about a verdict. A dispatcher can slow this verifier down or leave it
+//! out; it cannot make it sign. Work is bound to the session: when it ends, unfinished judging is
+//! dropped (its children die with it), and the dispatcher offers open statements again.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use proofgrid_core::crypto::tags::Login;
+use proofgrid_core::ids::{LoginNonce, Role, SessionId, StatementDigest};
+use proofgrid_proto::MESSAGE_BYTES_MAX;
+use proofgrid_proto::convert::{
+    Challenge, Hello, LoginProof, VerifierMessage, VerifierOrder, Welcome,
+};
+use proofgrid_proto::v1::verifier_service_client::VerifierServiceClient;
+use proofgrid_proto::v1::{VerifierServiceSessionRequest, VerifierServiceSessionResponse};
+use proofgrid_store::blob::BlobStore;
+use thiserror::Error;
+use tokio::sync::mpsc;
+use tokio::task::{AbortHandle, JoinSet};
+use tokio::time::Instant;
+use tokio_stream::wrappers::ReceiverStream;
+use tokio_util::sync::CancellationToken;
+use tonic::Streaming;
+use tonic::transport::Channel;
+
+use crate::config::VerifierConfig;
+use crate::fetch::SessionSource;
+use crate::limits::{LOGIN_TIME_MAX, OUTGOING_MESSAGES_MAX, RUNNING_OFFERS_MAX};
+use crate::offer::Desk;
+use crate::vote_log::VoteLogError;
+
+/// What all sessions of one verifier share.
+pub(crate) struct Shared {
+    pub(crate) config: VerifierConfig,
+    pub(crate) desk: Desk,
+    pub(crate) store: BlobStore,
+}
+
+/// Why there is no session (any more); all but the last are followed by another dial.
+#[derive(Debug, Error)]
+pub(crate) enum SessionError {
+    #[error("cannot reach the dispatcher: {0}")]
+    Connect(String),
+    #[error("the dispatcher did not complete the login within {LOGIN_TIME_MAX:?}")]
+    LoginTime,
+    #[error("the dispatcher refuses: {0}")]
+    Refused(String),
+    #[error("the login went wrong: {0}")]
+    Login(String),
+    #[error("the dispatcher was silent for {0:?}")]
+    Silent(Duration),
+    #[error("the dispatcher closed the session")]
+    Closed,
+    #[error("the dispatcher says goodbye: {text}")]
+    Goaway { text: String, pause: Duration },
+    #[error(transparent)]
+    VoteLog(#[from] VoteLogError),
+}
+
+type Outgoing = mpsc::Sender<VerifierServiceSessionRequest>;
+type Incoming = Streaming<VerifierServiceSessionResponse>;
+
+/// An open session.
+struct Session {
+    shared: Arc<Shared>,
+    source: SessionSource,
+    outgoing: Outgoing,
+    incoming: Incoming,
+    welcome: Welcome,
+    work: JoinSet<Result<Option<StatementDigest>, VoteLogError>>,
+    /// Statements that are worked on; the dispatcher may withdraw them.
+    statements: HashMap<StatementDigest, AbortHandle>,
+    _heartbeat: Heartbeat,
+}
+
+/// Dials, logs in and serves until the session ends. `Ok` means that the verifier shuts down.
+/// `opened` is called when the login is through.
+pub(crate) async fn run(
+    shared: &Arc<Shared>,
+    shutdown: &CancellationToken,
+    opened: impl FnOnce(SessionId),
+) -> Result<(), SessionError> {
+    let open = tokio::time::timeout(LOGIN_TIME_MAX, Session::open(shared));
+    let session = tokio::select! {
+        () = shutdown.cancelled() => return Ok(()),
+        session = open => session.map_err(|_elapsed| SessionError::LoginTime)??,
+    };
+    opened(session.welcome.session);
+    session.serve(shutdown).await
+}
+
+impl Session {
+    async fn open(shared: &Arc<Shared>) -> Result<Self, SessionError> {
+        let config = &shared.config;
+        let channel = config
+            .dispatcher
+            .connect()
+            .await
+            .map_err(|error| SessionError::Connect(error_chain(&error)))?;
+        let (outgoing, receiver) = mpsc::channel(OUTGOING_MESSAGES_MAX);
+        let client_nonce = draw_nonce()?;
+        let hello = Hello {
+            role: Role::Verifier,
+            operator: config.operator,
+            client_nonce,
+            version: config.version.clone(),
+        };
+        send(&outgoing, VerifierMessage::Hello(hello)).await?;
+        let mut client = VerifierServiceClient::new(channel.clone())
+            .max_decoding_message_size(MESSAGE_BYTES_MAX)
+            .max_encoding_message_size(MESSAGE_BYTES_MAX);
+        let answer = client
+            .session(ReceiverStream::new(receiver))
+            .await
+            .map_err(|status| SessionError::Refused(status.to_string()))?;
+        let mut incoming = answer.into_inner();
+        let VerifierOrder::Challenge(challenge) = receive(&mut incoming).await? else {
+            return Err(SessionError::Login("the first message is no challenge".to_owned()));
+        };
+        let proof = answer_challenge(shared, &challenge, client_nonce)?;
+        send(&outgoing, VerifierMessage::Login(proof)).await?;
+        let VerifierOrder::Welcome(welcome) = receive(&mut incoming).await? else {
+            return Err(SessionError::Login("the second message is no welcome".to_owned()));
+        };
+        let programs = shared.desk.evaluator.registry.iter();
+        let manifests = programs.map(|program| program.manifest().digest()).collect();
+        let version = config.version.clone();
+        send(&outgoing, VerifierMessage::Register { manifests, version }).await?;
+        Self::new(shared, channel, outgoing, incoming, welcome)
+    }
+
+    fn new(
+        shared: &Arc<Shared>,
+        channel: Channel,
+        outgoing: Outgoing,
+        incoming: Incoming,
+        welcome: Welcome,
+    ) -> Result<Self, SessionError> {
+        let heartbeat = Heartbeat::start(outgoing.clone(), welcome.heartbeat_interval.into())?;
+        let operator = shared.config.operator;
+        let source = SessionSource::new(shared.store.clone(), channel, welcome.token, operator);
+        Ok(Self {
+            shared: Arc::clone(shared),
+            source,
+            outgoing,
+            incoming,
+            welcome,
+            work: JoinSet::new(),
+            statements: HashMap::new(),
+            _heartbeat: heartbeat,
+        })
+    }
+
+    async fn serve(mut self, shutdown: &CancellationToken) -> Result<(), SessionError> {
+        let patience = Duration::from(self.welcome.dead_after).max(Duration::from_secs(1));
+        let mut heard = Instant::now();
+        loop {
+            let may_read = self.work.len() < RUNNING_OFFERS_MAX;
+            tokio::select! {
+                () = shutdown.cancelled() => return Ok(()),
+                Some(done) = self.work.join_next() => self.finished(done)?,
+                message = self.incoming.message(), if may_read => {
+                    heard = Instant::now();
+                    let message = message.map_err(|status| {
+                        SessionError::Refused(status.to_string())
+                    })?;
+                    self.take(message.ok_or(SessionError::Closed)?)?;
+                }
+                () = tokio::time::sleep_until(heard + patience), if may_read => {
+                    return Err(SessionError::Silent(patience));
+                }
+            }
+        }
+    }
+
+    fn finished(
+        &mut self,
+        done: Result<Result<Option<StatementDigest>, VoteLogError>, tokio::task::JoinError>,
+    ) -> Result<(), SessionError> {
+        match done {
+            Ok(Ok(Some(statement))) => {
+                self.statements.remove(&statement);
+            }
+            Ok(Ok(None)) => {}
+            Ok(Err(error)) => return Err(error.into()),
+            Err(error) if error.is_cancelled() => {}
+            Err(error) => tracing::error!(target: "verifier", %error, "work on an offer panicked"),
+        }
+        Ok(())
+    }
+
+    /// Acts on one message. One that makes no sense is counted and ignored: the others may be fine.
+    fn take(&mut self, message: VerifierServiceSessionResponse) -> Result<(), SessionError> {
+        let order = match VerifierOrder::try_from(message) {
+            Ok(order) => order,
+            Err(error) => {
+                tracing::warn!(target: "verifier", %error, "ignored a message of the dispatcher");
+                self.shared.desk.status.send_modify(|status| {
+                    status.bad_messages += 1;
+                    status.last_error = Some(error.to_string());
+                });
+                return Ok(());
+            }
+        };
+        match order {
+            VerifierOrder::Segment(offer) => {
+                let (shared, source) = (Arc::clone(&self.shared), self.source.clone());
+                self.work.spawn(async move {
+                    shared.desk.segment(&offer, &source).await;
+                    Ok(None)
+                });
+            }
+            VerifierOrder::Statement(offer) => self.start_statement(offer),
+            VerifierOrder::Attest { target, epoch, table, batch } => {
+                let (shared, outgoing) = (Arc::clone(&self.shared), self.outgoing.clone());
+                self.work.spawn(async move {
+                    let answer = shared.desk.attest(target, epoch, table, &batch).await;
+                    // A session that ended takes no answer; the batch is asked for again.
+                    let _ = outgoing.send(answer.into()).await;
+                    Ok(None)
+                });
+            }
+            VerifierOrder::Withdrawn { statement, text } => {
+                if let Some(work) = self.statements.remove(&statement) {
+                    tracing::info!(target: "verifier", %statement, why = text, "withdrawn");
+                    work.abort();
+                }
+            }
+            VerifierOrder::Refused(refused) if refused.closing => {
+                return Err(SessionError::Refused(refused.text));
+            }
+            VerifierOrder::Refused(refused) => {
+                tracing::warn!(
+                    target: "verifier", why = refused.text, reason = ?refused.reason(),
+                    "the dispatcher refused a message"
+                );
+            }
+            VerifierOrder::Goaway(goaway) => {
+                let pause = Duration::from_millis(goaway.reconnect_after_ms);
+                return Err(SessionError::Goaway { text: goaway.text, pause });
+            }
+            VerifierOrder::VoteRecorded(statement) => {
+                tracing::debug!(target: "verifier", %statement, "the vote is recorded");
+            }
+            VerifierOrder::AttestationRecorded(root) => {
+                tracing::debug!(target: "verifier", %root, "the attestation is recorded");
+            }
+            VerifierOrder::HeartbeatAck { .. } => {}
+            VerifierOrder::Challenge(_) | VerifierOrder::Welcome(_) => {
+                return Err(SessionError::Login("a second login on one session".to_owned()));
+            }
+        }
+        Ok(())
+    }
+
+    fn start_statement(&mut self, offer: Box<proofgrid_proto::convert::StatementOffer>) {
+        let (shared, source) = (Arc::clone(&self.shared), self.source.clone());
+        let (outgoing, statement) = (self.outgoing.clone(), offer.digest);
+        let work = self.work.spawn(async move {
+            let answer = shared.desk.statement(&offer, &source).await?;
+            // A session that ended takes no answer; the statement is offered again.
+            let _ = outgoing.send(answer.into()).await;
+            Ok(Some(statement))
+        });
+        self.statements.insert(statement, work);
+    }
+}
+
+/// An error with what caused it: tonic's own text stops at `transport error`.
+fn error_chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
+}
+
+fn draw_nonce() -> Result<LoginNonce, SessionError> {
+    let mut bytes = [0; 32];
+    getrandom::fill(&mut bytes).map_err(|error| SessionError::Login(error.to_string()))?;
+    Ok(LoginNonce::from_bytes(bytes))
+}
+
+fn answer_challenge(
+    shared: &Shared,
+    challenge: &Challenge,
+    client_nonce: LoginNonce,
+) -> Result<LoginProof, SessionError> {
+    let config = &shared.config;
+    if challenge.network != config.network {
+        let text = format!("the dispatcher serves {:?}, not this network", challenge.network);
+        return Err(SessionError::Login(text));
+    }
+    if config.server.is_some_and(|server| server != challenge.server) {
+        let text = format!("the dispatcher is {}, another one is expected", challenge.server);
+        return Err(SessionError::Login(text));
+    }
+    let login = Login {
+        role: Role::Verifier,
+        server: challenge.server,
+        server_nonce: challenge.server_nonce,
+        client_nonce,
+        operator: config.operator,
+    };
+    Ok(LoginProof::Bls(shared.desk.signer.login(login)))
+}
+
+async fn send(outgoing: &Outgoing, message: VerifierMessage) -> Result<(), SessionError> {
+    outgoing.send(message.into()).await.map_err(|_closed| SessionError::Closed)
+}
+
+/// The next message of the handshake.
+async fn receive(incoming: &mut Incoming) -> Result<VerifierOrder, SessionError> {
+    let message = incoming
+        .message()
+        .await
+        .map_err(|status| SessionError::Refused(status.to_string()))?
+        .ok_or(SessionError::Closed)?;
+    match VerifierOrder::try_from(message) {
+        Ok(VerifierOrder::Refused(refused)) => Err(SessionError::Refused(refused.text)),
+        Ok(VerifierOrder::Goaway(goaway)) => Err(SessionError::Goaway {
+            text: goaway.text,
+            pause: Duration::from_millis(goaway.reconnect_after_ms),
+        }),
+        Ok(order) => Ok(order),
+        Err(error) => Err(SessionError::Login(error.to_string())),
+    }
+}
+
+/// Signs of life from a thread of their own, so that a busy runtime is not taken for a dead one.
+struct Heartbeat {
+    /// Dropped to stop the thread.
+    _stop: std::sync::mpsc::Sender<()>,
+}
+
+impl Heartbeat {
+    fn start(outgoing: Outgoing, interval: Duration) -> Result<Self, SessionError> {
+        let (stop, stopped) = std::sync::mpsc::channel();
+        let beat = move || {
+            let mut sequence = 0;
+            while stopped.recv_timeout(interval) == Err(std::sync::mpsc::RecvTimeoutError::Timeout)
+            {
+                sequence += 1;
+                // A full queue means that the dispatcher reads nothing; a beat would not help.
+                let message = VerifierMessage::Heartbeat { sequence };
+                if let Err(mpsc::error::TrySendError::Closed(_)) = outgoing.try_send(message.into())
+                {
+                    return;
+                }
+            }
+        };
+        std::thread::Builder::new()
+            .name("verifier-heartbeat".to_owned())
+            .spawn(beat)
+            .map_err(|error| SessionError::Connect(format!("no heartbeat thread: {error}")))?;
+        Ok(Self { _stop: stop })
+    }
+}

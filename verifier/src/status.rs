@@ -1,0 +1,28 @@
+//! What a verifier is doing, for its operator.
+
+use proofgrid_core::ids::SessionId;
+
+/// A snapshot; the counters start at zero with the process.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct VerifierStatus {
+    /// The open session, if there is one.
+    pub session: Option<SessionId>,
+    /// Sessions that were opened.
+    pub sessions: u64,
+    /// Votes for `valid` that were signed, repeated ones included.
+    pub votes_valid: u64,
+    /// Votes for `invalid` that were signed, repeated ones included.
+    pub votes_invalid: u64,
+    /// Statements that were abstained from.
+    pub abstentions: u64,
+    /// Batches that were attested.
+    pub attestations: u64,
+    /// Batches that differed from the vote log.
+    pub attestations_refused: u64,
+    /// Messages of the dispatcher that made no sense.
+    pub bad_messages: u64,
+    /// Statements with a verdict in the vote log.
+    pub logged_verdicts: u64,
+    /// What went wrong last.
+    pub last_error: Option<String>,
+}

@@ -1,0 +1,382 @@
+//! What a verifier must do on the wire.
+
+use std::path::Path;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use proofgrid_core::batch::{Batch, BatchLeaf};
+use proofgrid_core::crypto::bls::{BlsMessage, SecretKey};
+use proofgrid_core::epoch::{EpochTable, Member};
+use proofgrid_core::ids::{
+    Address, BlobDigest, BlockHash, BlockNumber, ChainContract, ChainId, EpochNumber, NetworkId,
+    Nonce, ProgramId, StatementAttempt,
+};
+use proofgrid_core::job::{JobLimits, JobSpec, Mode, Origin};
+use proofgrid_core::statement::{OpenedStatement, SegmentRecord, Statement, Verdict};
+use proofgrid_core::units::{ByteCount, Millis, Stake, UnixSeconds};
+use proofgrid_judge::{Judge, JudgeConfig};
+use proofgrid_proofs::digest::{keccak256, proof_digest, public_values_digest};
+use proofgrid_proofs::program::{Binding, PlanRequest, Unmonitored};
+use proofgrid_proto::convert::{
+    AbstainReason, SegmentOffer, StatementOffer, VerifierMessage, VerifierOrder,
+};
+use proofgrid_verifier::chain_view::{ChainView, ChainViewError, ProgramView};
+use proofgrid_verifier::{Verifier, VerifierConfig, VerifierHandle};
+use tokio_util::sync::CancellationToken;
+
+use super::dispatcher::{Connection, Dispatcher, SERVER, Serving};
+use super::kill::no_verdict_is_lost_or_turned_around_by_a_kill;
+
+/// Longest time of one case.
+pub const TIME_MAX: Duration = Duration::from_secs(120);
+
+type Case = fn() -> Pin<Box<dyn Future<Output = ()> + Send>>;
+
+macro_rules! cases {
+    ($($name:ident),+ $(,)?) => {
+        /// Every case by name.
+        pub const ALL: &[(&str, Case)] = &[$((stringify!($name), || Box::pin($name()))),+];
+    };
+}
+
+cases![
+    a_real_proof_is_judged_voted_and_attested,
+    a_false_claim_is_voted_invalid,
+    a_vote_is_repeated_after_a_reconnect_and_a_restart_without_the_proof,
+    a_broken_download_is_resumed,
+    a_lying_source_leads_to_an_abstention,
+    messages_that_make_no_sense_are_ignored,
+    another_network_or_dispatcher_gets_no_login,
+    heartbeats_come_while_nothing_is_offered,
+    no_verdict_is_lost_or_turned_around_by_a_kill,
+];
+
+const NETWORK: NetworkId =
+    NetworkId { home_chain: ChainId::new(31_337), epoch_table: Address::from_bytes([0xe7; 20]) };
+const TARGET: ChainContract =
+    ChainContract { chain: ChainId::new(31_337), contract: Address::from_bytes([0x7a; 20]) };
+const OPERATOR: Address = Address::from_bytes([0x0a; 20]);
+const QUIET: Millis = Millis::new(60_000);
+
+fn key() -> SecretKey {
+    SecretKey::from_seed(&[0x55; 32]).expect("a long seed")
+}
+
+fn table() -> EpochTable {
+    let member = Member { operator: OPERATOR, key: key().public_g1(), stake: Stake::new(10) };
+    let (block, hash) = (BlockNumber::new(9), BlockHash::from_bytes([9; 32]));
+    EpochTable::build(NETWORK, EpochNumber::new(4), block, hash, vec![member]).expect("a table")
+}
+
+/// What this verifier's own node sees: one epoch, and the programs of this build.
+struct View;
+
+#[tonic::async_trait]
+impl ChainView for View {
+    async fn epoch(&self, number: EpochNumber) -> Result<Option<EpochTable>, ChainViewError> {
+        Ok(Some(table()).filter(|table| table.epoch() == number))
+    }
+
+    async fn program(&self, id: ProgramId) -> Result<Option<ProgramView>, ChainViewError> {
+        let registry = proofgrid_programs::registry();
+        Ok(registry.get(&id).map(|program| ProgramView {
+            manifest: program.manifest().digest(),
+            vk: program.vk_digest(),
+        }))
+    }
+}
+
+struct Running {
+    handle: VerifierHandle,
+    shutdown: CancellationToken,
+}
+
+impl Running {
+    async fn stop(self) {
+        self.shutdown.cancel();
+        self.handle.stopped().await.expect("stops in good order");
+    }
+}
+
+fn start(directory: &Path, uri: &str) -> Running {
+    let endpoint = tonic::transport::Endpoint::from_shared(uri.to_owned()).expect("a uri");
+    let config = VerifierConfig {
+        dispatcher: endpoint,
+        server: Some(SERVER),
+        network: NETWORK,
+        operator: OPERATOR,
+        data_directory: directory.to_path_buf(),
+        chain_patience: Duration::ZERO,
+        version: "test".into(),
+    };
+    let registry = Arc::new(proofgrid_programs::registry());
+    let judge = JudgeConfig::own_binary(super::JUDGE_CHILD).expect("own path");
+    let judge = Judge::new(judge, Arc::clone(&registry));
+    let shutdown = CancellationToken::new();
+    let token = shutdown.clone();
+    let handle = Verifier::start(config, key(), registry, judge, Arc::new(View), token);
+    Running { handle: handle.expect("starts"), shutdown }
+}
+
+async fn session(dispatcher: &mut Dispatcher) -> Connection {
+    dispatcher.session(NETWORK, OPERATOR, &key().public_g2(), QUIET).await
+}
+
+/// A proven `fibonacci` job of one segment.
+struct Job {
+    spec: JobSpec,
+    record: SegmentRecord,
+    proof: Vec<u8>,
+}
+
+/// Proves `input` for a job whose claim is that of `claimed`.
+fn prove(input: &[u8], claimed: &[u8]) -> Job {
+    let registry = proofgrid_programs::registry();
+    let program = registry.by_name("fibonacci").expect("a program of the network");
+    let spec = JobSpec {
+        origin: Origin::Direct,
+        home_chain: NETWORK.home_chain,
+        target: TARGET,
+        requester: Address::from_bytes([1; 20]),
+        nonce: Nonce::new(1),
+        program: program.id(),
+        input: BlobDigest::from_bytes(keccak256(input)),
+        claim: program.claim(claimed).expect("a good input"),
+        mode: Mode::Assigned,
+        deadline: UnixSeconds::new(2_000_000_000),
+        fee_cap: Default::default(),
+        limits: JobLimits {
+            input_bytes: ByteCount::new(input.len() as u64),
+            max_segments: 1,
+            max_proof_bytes: ByteCount::new(4 << 20),
+        },
+        stream: 0,
+        sequence: 0,
+    };
+    let memory_bytes_max = ByteCount::new(1 << 32);
+    let request = PlanRequest { memory_bytes_max, num_workers: 1, max_segments: 1 };
+    let plan = program.plan(input, &request).expect("plans")[0];
+    let prover = Address::from_bytes([6; 20]);
+    let binding = Binding::of_segment(spec.id(), program.id(), prover, &plan);
+    let proof = program.prove(input, &plan, &binding, &Unmonitored).expect("proves");
+    let record = SegmentRecord {
+        index: 0,
+        first: plan.first,
+        count: plan.count,
+        vk: program.vk_digest(),
+        public_values: public_values_digest(&proof.public_values),
+        proof: proof_digest(&proof.bytes),
+        prover,
+        work_units: plan.work_units,
+    };
+    Job { spec, record, proof: proof.bytes }
+}
+
+fn job() -> Job {
+    prove(b"1 2 64", b"1 2 64")
+}
+
+impl Job {
+    fn offer(&self) -> StatementOffer {
+        let registry = proofgrid_programs::registry();
+        let program = registry.get(&self.spec.program).expect("a program of the network");
+        let records = vec![self.record.clone()];
+        let (attempt, manifest) = (StatementAttempt::new(1), program.manifest().digest());
+        let statement =
+            Statement::over(&self.spec, attempt, manifest, &records).expect("one record");
+        StatementOffer {
+            digest: statement.digest(),
+            spec: self.spec.clone(),
+            opened: OpenedStatement { statement, records },
+            epoch: table().epoch(),
+            table: table().digest(),
+        }
+    }
+
+    fn order(&self) -> VerifierOrder {
+        VerifierOrder::Statement(Box::new(self.offer()))
+    }
+}
+
+/// The verdict of a vote, its signature checked.
+fn verdict(job: &Job, message: &VerifierMessage) -> (Verdict, Option<u32>) {
+    let VerifierMessage::Vote { vote, signature, detail, .. } = message else {
+        panic!("no vote: {message:?}");
+    };
+    assert_eq!(vote.statement, job.offer().digest);
+    assert_eq!((vote.epoch, vote.table), (table().epoch(), table().digest()));
+    let signed = BlsMessage::Vote { network: NETWORK, vote: *vote };
+    key().public_g2().verify(&signed, signature).expect("a good signature");
+    (vote.verdict, detail.as_ref().map(|detail| detail.segment))
+}
+
+async fn a_real_proof_is_judged_voted_and_attested() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let mut dispatcher = Dispatcher::start(Serving::Honestly).await;
+    let job = job();
+    dispatcher.put(job.record.proof, &job.proof);
+    let running = start(directory.path(), &dispatcher.uri);
+    let mut connection = session(&mut dispatcher).await;
+    let early = SegmentOffer {
+        job: job.spec.id(),
+        spec: job.spec.clone(),
+        record: job.record.clone(),
+        num_segments: 1,
+    };
+    connection.send(VerifierOrder::Segment(Box::new(early))).await;
+    connection.send(job.order()).await;
+    assert_eq!(verdict(&job, &connection.answer().await), (Verdict::Valid, None));
+    assert_eq!(dispatcher.offsets(), [0], "one download serves both offers");
+
+    let (epoch, digest) = (table().epoch(), table().digest());
+    for wanted in [Verdict::Valid, Verdict::Invalid] {
+        let leaf = BatchLeaf { statement: job.offer().digest, verdict: wanted };
+        let batch = Batch::new(vec![leaf]).expect("one leaf");
+        let root = batch.root();
+        let order = VerifierOrder::Attest { target: TARGET, epoch, table: digest, batch };
+        connection.send(order).await;
+        match (wanted, connection.answer().await) {
+            (Verdict::Valid, VerifierMessage::Attest { attestation, signature }) => {
+                assert_eq!((attestation.root, attestation.count), (root, 1));
+                let message = BlsMessage::Attest(attestation);
+                key().public_g2().verify(&message, &signature).expect("a good signature");
+            }
+            (Verdict::Invalid, VerifierMessage::AttestRefused { positions, .. }) => {
+                assert_eq!(positions, [0]);
+            }
+            (_, other) => panic!("{other:?}"),
+        }
+    }
+    let status = running.handle.status();
+    assert_eq!((status.votes_valid, status.logged_verdicts), (1, 1));
+    assert_eq!((status.attestations, status.attestations_refused), (1, 1));
+    running.stop().await;
+}
+
+async fn a_false_claim_is_voted_invalid() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let mut dispatcher = Dispatcher::start(Serving::Honestly).await;
+    let job = prove(b"1 2 64", b"1 3 64");
+    dispatcher.put(job.record.proof, &job.proof);
+    let running = start(directory.path(), &dispatcher.uri);
+    let mut connection = session(&mut dispatcher).await;
+    connection.send(job.order()).await;
+    assert_eq!(verdict(&job, &connection.answer().await), (Verdict::Invalid, Some(0)));
+    running.stop().await;
+}
+
+async fn a_vote_is_repeated_after_a_reconnect_and_a_restart_without_the_proof() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let mut dispatcher = Dispatcher::start(Serving::Honestly).await;
+    let job = job();
+    dispatcher.put(job.record.proof, &job.proof);
+    let running = start(directory.path(), &dispatcher.uri);
+    let mut connection = session(&mut dispatcher).await;
+    connection.send(job.order()).await;
+    let first = connection.answer().await;
+    assert_eq!(verdict(&job, &first), (Verdict::Valid, None));
+
+    drop(connection);
+    dispatcher.withhold_all();
+    let mut connection = session(&mut dispatcher).await;
+    connection.send(job.order()).await;
+    assert_eq!(connection.answer().await, first);
+    assert_eq!(running.handle.status().sessions, 2);
+    running.stop().await;
+
+    std::fs::remove_dir_all(directory.path().join("proofs")).expect("the proofs are gone");
+    let running = start(directory.path(), &dispatcher.uri);
+    let mut connection = session(&mut dispatcher).await;
+    connection.send(job.order()).await;
+    assert_eq!(connection.answer().await, first);
+    running.stop().await;
+}
+
+async fn a_broken_download_is_resumed() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let mut dispatcher = Dispatcher::start(Serving::BreakingOffOnce).await;
+    let job = job();
+    dispatcher.put(job.record.proof, &job.proof);
+    let running = start(directory.path(), &dispatcher.uri);
+    let mut connection = session(&mut dispatcher).await;
+    connection.send(job.order()).await;
+    assert_eq!(verdict(&job, &connection.answer().await), (Verdict::Valid, None));
+    let offsets = dispatcher.offsets();
+    assert!(offsets.last().is_some_and(|offset| *offset > 0), "{offsets:?}");
+    running.stop().await;
+}
+
+async fn a_lying_source_leads_to_an_abstention() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let mut dispatcher = Dispatcher::start(Serving::Lying).await;
+    let job = job();
+    dispatcher.put(job.record.proof, &job.proof);
+    let running = start(directory.path(), &dispatcher.uri);
+    let mut connection = session(&mut dispatcher).await;
+    connection.send(job.order()).await;
+    match connection.answer().await {
+        VerifierMessage::Abstain { reason, statement, .. } => {
+            assert_eq!((reason, statement), (AbstainReason::MissingBlob, job.offer().digest));
+        }
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(running.handle.status().logged_verdicts, 0);
+    running.stop().await;
+}
+
+async fn messages_that_make_no_sense_are_ignored() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let mut dispatcher = Dispatcher::start(Serving::Honestly).await;
+    let job = job();
+    dispatcher.put(job.record.proof, &job.proof);
+    let running = start(directory.path(), &dispatcher.uri);
+    let mut connection = session(&mut dispatcher).await;
+    connection.send_raw(Default::default()).await;
+    let lie = StatementOffer {
+        digest: proofgrid_core::ids::StatementDigest::from_bytes([1; 32]),
+        ..job.offer()
+    };
+    connection.send(VerifierOrder::Statement(Box::new(lie))).await;
+    connection.send(job.order()).await;
+    assert_eq!(verdict(&job, &connection.answer().await), (Verdict::Valid, None));
+    assert_eq!(running.handle.status().bad_messages, 2);
+    running.stop().await;
+}
+
+async fn another_network_or_dispatcher_gets_no_login() {
+    use proofgrid_core::ids::LoginNonce;
+    use proofgrid_proto::convert::Challenge;
+
+    let directory = tempfile::tempdir().expect("a directory");
+    let mut dispatcher = Dispatcher::start(Serving::Honestly).await;
+    let running = start(directory.path(), &dispatcher.uri);
+    let server_nonce = LoginNonce::from_bytes([0x5e; 32]);
+    let elsewhere = NetworkId { home_chain: ChainId::new(1), ..NETWORK };
+    let stranger = Address::from_bytes([0xd2; 20]);
+    for (server, network) in [(SERVER, elsewhere), (stranger, NETWORK)] {
+        let mut connection = dispatcher.dialled().await;
+        assert!(matches!(connection.receive().await, VerifierMessage::Hello(_)));
+        let challenge = Challenge { server, server_nonce, network };
+        connection.send(VerifierOrder::Challenge(challenge)).await;
+        assert!(connection.is_hung_up().await, "it logged in at {challenge:?}");
+    }
+    // It keeps dialling, and the right dispatcher is served.
+    session(&mut dispatcher).await;
+    running.stop().await;
+}
+
+async fn heartbeats_come_while_nothing_is_offered() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let mut dispatcher = Dispatcher::start(Serving::Honestly).await;
+    let running = start(directory.path(), &dispatcher.uri);
+    let key = key().public_g2();
+    let mut connection = dispatcher.session(NETWORK, OPERATOR, &key, Millis::new(20)).await;
+    for expected in 1..=5 {
+        match connection.receive().await {
+            VerifierMessage::Heartbeat { sequence } => assert_eq!(sequence, expected),
+            other => panic!("{other:?}"),
+        }
+    }
+    running.stop().await;
+}
