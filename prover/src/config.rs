@@ -76,6 +76,9 @@ pub struct ProverConfig {
     /// Longest pause before a new connection, in milliseconds.
     #[serde(default = "default_reconnect_delay_ms_max")]
     pub reconnect_delay_ms_max: u64,
+    /// Time without an answer after which a finished proof is offered again, in milliseconds.
+    #[serde(default = "default_offer_again_ms")]
+    pub offer_again_ms: u64,
     /// Time that running tasks have to finish once the worker drains, in milliseconds.
     #[serde(default = "default_drain_timeout_ms")]
     pub drain_timeout_ms: u64,
@@ -122,6 +125,10 @@ const fn default_reconnect_delay_ms_min() -> u64 {
 
 const fn default_reconnect_delay_ms_max() -> u64 {
     15_000
+}
+
+const fn default_offer_again_ms() -> u64 {
+    30_000
 }
 
 const fn default_drain_timeout_ms() -> u64 {
@@ -193,6 +200,7 @@ impl ProverConfig {
             connect_timeout_ms: default_connect_timeout_ms(),
             reconnect_delay_ms_min: default_reconnect_delay_ms_min(),
             reconnect_delay_ms_max: default_reconnect_delay_ms_max(),
+            offer_again_ms: default_offer_again_ms(),
             drain_timeout_ms: default_drain_timeout_ms(),
         }
     }
@@ -215,6 +223,7 @@ impl ProverConfig {
                 600_000,
                 self.reconnect_delay_ms_max,
             ),
+            ("offer_again_ms", 10, 600_000, self.offer_again_ms),
         ];
         for (field, min, max, got) in ranges {
             if got < min || got > max {
@@ -277,6 +286,12 @@ impl ProverConfig {
     #[must_use]
     pub const fn progress_interval(&self) -> Duration {
         Duration::from_millis(self.progress_interval_ms)
+    }
+
+    /// Time without an answer after which a finished proof is offered again.
+    #[must_use]
+    pub const fn offer_again(&self) -> Duration {
+        Duration::from_millis(self.offer_again_ms)
     }
 
     /// Time that running tasks have to finish once the worker drains.

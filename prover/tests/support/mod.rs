@@ -4,6 +4,7 @@ pub mod program;
 
 use std::collections::HashMap;
 use std::path::Path;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -16,7 +17,7 @@ use proofgrid_core::ids::{
 };
 use proofgrid_core::job::{JobLimits, JobSpec, Mode, Origin, TaskKind};
 use proofgrid_core::network::{
-    Assignment, Lease, LeaseRef, PlannedSegment, ProofReport, ProverCapabilities,
+    Assignment, Lease, LeaseRef, PlannedSegment, ProofReport, ProverCapabilities, TaskFault,
 };
 use proofgrid_core::units::{ByteCount, Millis, UnixMillis, UnixSeconds};
 use proofgrid_proofs::program::{PlanRequest, Registry};
@@ -28,11 +29,13 @@ use proofgrid_proto::v1;
 use proofgrid_proto::v1::blob_service_server::{BlobService, BlobServiceServer};
 use proofgrid_proto::v1::prover_service_server::{ProverService, ProverServiceServer};
 use proofgrid_prover::inputs::digest_of;
-use proofgrid_prover::{Handle, Prover, ProverConfig};
+use proofgrid_prover::{Handle, Prover, ProverConfig, ProverStatus};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::{ReceiverStream, TcpListenerStream};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tonic::{Request, Response, Status, Streaming};
+
+use self::program::{Behaviour, Switch};
 
 /// Everything in a test ends within this, or the test fails instead of hanging.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -57,6 +60,8 @@ pub fn worker_key() -> WalletKey {
 pub struct Blobs {
     pub bytes: Mutex<HashMap<BlobDigest, Vec<u8>>>,
     pub downloads: Mutex<HashMap<BlobDigest, u32>>,
+    /// Uploads that are refused before one is taken.
+    pub refuse_uploads: AtomicU32,
     tokens: Mutex<Vec<SessionToken>>,
 }
 
@@ -93,6 +98,11 @@ pub struct Peer {
 }
 
 impl Peer {
+    /// Ends the stream.
+    fn hang_up(&mut self) {
+        self.outbound = mpsc::channel(1).0;
+    }
+
     pub async fn send(&self, order: ProverOrder) {
         self.outbound.send(Ok(order.into())).await.expect("the stream is open");
     }
@@ -237,6 +247,11 @@ impl BlobService for Services {
     ) -> Result<Response<v1::UploadBlobResponse>, Status> {
         use v1::upload_blob_request::Part;
         self.blobs.check(&request)?;
+        let refuse = |left: u32| left.checked_sub(1);
+        let refused = &self.blobs.refuse_uploads;
+        if refused.fetch_update(Ordering::SeqCst, Ordering::SeqCst, refuse).is_ok() {
+            return Err(Status::failed_precondition("the disk is full"));
+        }
         let mut stream = request.into_inner();
         let mut header = None;
         let mut bytes = Vec::new();
@@ -413,6 +428,82 @@ pub fn assignment(registry: &Registry, program: &str, input: &[u8], token: u64) 
             memory_bytes: segment.memory_bytes,
         },
         num_segments: 1,
+    }
+}
+
+/// A worker on the switched program, and the dispatcher that it is registered with.
+pub struct Rig {
+    pub dispatcher: Dispatcher,
+    pub dir: tempfile::TempDir,
+    pub settings: ProverConfig,
+    /// The worker's programs, for the test's own use.
+    pub programs: Registry,
+    pub switch: Arc<Switch>,
+    pub handle: Handle,
+    pub shutdown: CancellationToken,
+    pub peer: Peer,
+    _over: program::Over,
+}
+
+impl Rig {
+    pub async fn start() -> Self {
+        Self::with(|_| {}).await
+    }
+
+    pub async fn with(change: impl FnOnce(&mut ProverConfig)) -> Self {
+        let mut dispatcher = Dispatcher::start().await;
+        let dir = tempfile::tempdir().expect("a directory");
+        let mut settings = config(&dispatcher.url, dir.path());
+        change(&mut settings);
+        let (programs, switch) = program::registry();
+        let over = program::Over(Arc::clone(&switch));
+        let (handle, shutdown) = start(settings.clone(), program::registry_of(&switch));
+        let peer = dispatcher.welcome().await;
+        Self { dispatcher, dir, settings, programs, switch, handle, shutdown, peer, _over: over }
+    }
+
+    /// An assignment of a job over `input`, which the dispatcher has.
+    pub fn task(&self, input: &[u8], token: u64) -> Assignment {
+        self.dispatcher.store(input);
+        assignment(&self.programs, program::NAME, input, token)
+    }
+
+    /// Assigns a task that behaves like this, and waits until it has begun to.
+    pub async fn begin(&mut self, behaviour: Behaviour, task: &Assignment) {
+        self.switch.set(behaviour);
+        self.peer.assign(task).await;
+        self.peer.phase(program::STARTED.name()).await;
+    }
+
+    /// Cuts the session; the worker dials in again.
+    pub async fn reconnect(&mut self) {
+        self.peer.hang_up();
+        self.peer = self.dispatcher.accept().await;
+    }
+
+    /// Waits until the worker has ended and starts it again with the same folder; it logs in and is
+    /// not confirmed yet.
+    pub async fn restarted(mut self) -> Self {
+        soon("end", self.handle.join()).await.expect("a clean end");
+        let (handle, shutdown) = start(self.settings.clone(), program::registry_of(&self.switch));
+        let peer = self.dispatcher.accept().await;
+        Self { handle, shutdown, peer, ..self }
+    }
+
+    pub async fn until_status(&self, done: impl FnMut(&ProverStatus) -> bool) {
+        let mut status = self.handle.status();
+        soon("status", status.wait_for(done)).await.expect("the worker runs");
+    }
+
+    /// The next task that is given up, and why.
+    pub async fn fault(&mut self) -> TaskFault {
+        self.peer
+            .until(|message| match message {
+                ProverMessage::Fail { fault, .. } => Some(fault.clone()),
+                ProverMessage::Complete { .. } => panic!("completed"),
+                _ => None,
+            })
+            .await
     }
 }
 

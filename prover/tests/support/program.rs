@@ -29,6 +29,10 @@ pub enum Behaviour {
     Endless,
     /// The real proof, once the behaviour is `Prove`, or an end by cancel.
     Wait,
+    /// As `Wait`, but a cancel is seen only once the behaviour is `Prove`.
+    Stubborn,
+    /// The test has ended: whatever still runs ends too.
+    Over,
     /// The real proof with one bit changed.
     Corrupt,
 }
@@ -39,6 +43,15 @@ pub struct Switch {
     changed: Condvar,
     /// Proofs begun.
     pub proofs: AtomicU32,
+}
+
+/// Ends what the program is doing when a test ends, or it would hang instead of failing.
+pub struct Over(pub Arc<Switch>);
+
+impl Drop for Over {
+    fn drop(&mut self) {
+        self.0.set(Behaviour::Over);
+    }
 }
 
 impl Switch {
@@ -55,17 +68,17 @@ impl Switch {
         *self.behaviour.lock().expect("switch")
     }
 
-    /// Waits for `Prove` or a cancel.
+    /// Waits for `Prove` or, unless it is stubborn, a cancel.
     fn wait(&self, monitor: &dyn Monitor) -> Result<(), ProveError> {
         let mut behaviour = self.behaviour.lock().expect("switch");
-        while *behaviour != Behaviour::Prove {
-            if monitor.cancelled() {
+        while !matches!(*behaviour, Behaviour::Prove | Behaviour::Over) {
+            if *behaviour != Behaviour::Stubborn && monitor.cancelled() {
                 return Err(ProveError::Cancelled);
             }
             let pause = std::time::Duration::from_millis(1);
             behaviour = self.changed.wait_timeout(behaviour, pause).expect("switch").0;
         }
-        Ok(())
+        if monitor.cancelled() { Err(ProveError::Cancelled) } else { Ok(()) }
     }
 }
 
@@ -140,12 +153,13 @@ impl Program for Switched {
             Behaviour::Prove => {}
             Behaviour::Panic => panic!("the trace was left on the bus"),
             Behaviour::Endless => {
-                while !monitor.cancelled() {
+                while !monitor.cancelled() && self.switch.get() != Behaviour::Over {
                     std::thread::yield_now();
                 }
                 return Err(ProveError::Cancelled);
             }
-            Behaviour::Wait => self.switch.wait(monitor)?,
+            Behaviour::Over => return Err(ProveError::Cancelled),
+            Behaviour::Wait | Behaviour::Stubborn => self.switch.wait(monitor)?,
             Behaviour::Corrupt => {
                 let mut proof = self.real.prove(input, segment, binding, monitor)?;
                 let middle = proof.bytes.len() / 2;
