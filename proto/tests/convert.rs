@@ -5,11 +5,12 @@
 use alloy_primitives::U256;
 use proofgrid_core::batch::{Batch, BatchLeaf};
 use proofgrid_core::crypto::bls::SecretKey;
-use proofgrid_core::epoch::{EpochKeys, EpochTable, Member};
+use proofgrid_core::epoch::{EpochKeys, EpochTable, Member, MemberSet};
 use proofgrid_core::ids::{
     Address, Attempt, BlobDigest, BlockHash, BlockNumber, ChainContract, ChainId, Claim,
-    EpochNumber, LeaseToken, ManifestDigest, NetworkId, Nonce, ProgramId, PublicValuesDigest, Role,
-    StatementAttempt, StatementDigest, TableDigest, TaskId, TxHash, VkDigest,
+    EpochNumber, LeaseToken, ManifestDigest, MemberIndex, NetworkId, Nonce, ProgramId,
+    PublicValuesDigest, Role, StatementAttempt, StatementDigest, TableDigest, TaskId, TxHash,
+    VkDigest,
 };
 use proofgrid_core::job::{JobLimits, JobSpec, Mode, Origin, TaskKind};
 use proofgrid_core::network::{
@@ -404,6 +405,8 @@ fn verifier_messages_come_back_the_same() {
         positions: vec![0, 2],
         text: "why".to_owned(),
     });
+    let digest = BlobDigest::from_bytes([5; 32]);
+    verifier_up(VerifierMessage::BlobUnavailable { digest, text: "not held".to_owned() });
 }
 
 #[test]
@@ -452,6 +455,15 @@ fn verifier_orders_come_back_the_same_and_must_hold_together() {
         batch: Batch::new(vec![leaf(1), leaf(2)]).unwrap(),
     });
 
+    let digest = BlobDigest::from_bytes([5; 32]);
+    verifier_down(VerifierOrder::BlobWanted { digest, length: ByteCount::new(6) });
+    for length in [0, proofgrid_core::limits::INPUT_BYTES_MAX + 1] {
+        let order = VerifierOrder::BlobWanted { digest, length: ByteCount::new(length) };
+        let wire = v1::VerifierServiceSessionResponse::from(order);
+        let error = VerifierOrder::try_from(wire).unwrap_err();
+        assert_eq!(error.field, "blob_wanted.length_bytes");
+    }
+
     let mut wire = v1::OpenedStatement::from(&offer.opened);
     wire.records[2].work_units += 1;
     assert_eq!(OpenedStatement::try_from(wire).unwrap_err().field, "records");
@@ -487,6 +499,7 @@ fn chain_events_come_back_the_same() {
         ChainNews::Epoch { event, keys: Box::new(keys()) },
         ChainNews::JobCreated { event, spec: Box::new(spec()) },
         ChainNews::JobExpired { event, job },
+        ChainNews::MembersExcluded { event, epoch: EpochNumber::new(2), members: members() },
     ];
     for update in [
         SubmissionUpdate::Sent { tx: inclusion.tx },
@@ -496,6 +509,7 @@ fn chain_events_come_back_the_same() {
         SubmissionUpdate::Failed(SubmissionFailure::EpochNotAccepted),
         SubmissionUpdate::Failed(SubmissionFailure::Refused("a".to_owned())),
         SubmissionUpdate::Failed(SubmissionFailure::Unavailable("b".to_owned())),
+        SubmissionUpdate::Failed(SubmissionFailure::ExcludedSigner(members())),
     ] {
         all.push(ChainNews::Submission { subject: SubmissionSubject::Settle(job), update });
     }
@@ -504,6 +518,33 @@ fn chain_events_come_back_the_same() {
         let back = ReportedEvent { event_id: 9, news: wire }.read(chain).unwrap();
         assert_eq!(format!("{back:?}"), format!("{news:?}"));
     }
+}
+
+fn members() -> MemberSet {
+    [0, 199].map(MemberIndex::new).into_iter().collect()
+}
+
+#[test]
+fn excluded_members_are_named_exactly_where_they_belong() {
+    let read = |news: v1::ChainEvent| {
+        let read = ReportedEvent { event_id: 1, news }.read(ChainId::new(1));
+        read.unwrap_err().field
+    };
+    let subject = SubmissionSubject::Settle(spec().id());
+    let update = |failure| SubmissionUpdate::Failed(failure);
+    let wire = |failure| ChainNews::Submission { subject, update: update(failure) }.into_event(1);
+    let changed = |mut wire: v1::ChainEvent, mask: &[u8]| {
+        if let Some(v1::chain_event::Event::Submission(update)) = &mut wire.event {
+            update.excluded_members = mask.to_vec();
+        }
+        wire
+    };
+    let excluded = wire(SubmissionFailure::ExcludedSigner(members()));
+    for mask in [&[0; 32][..], &[1; 31], &[]] {
+        assert_eq!(read(changed(excluded.clone(), mask)), "submission.excluded_members");
+    }
+    let over = wire(SubmissionFailure::EpochNotAccepted);
+    assert_eq!(read(changed(over, &[1; 32])), "submission.excluded_members");
 }
 
 #[test]

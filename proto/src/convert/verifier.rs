@@ -6,13 +6,14 @@
 use proofgrid_core::batch::{Batch, BatchLeaf};
 use proofgrid_core::crypto::bls::Signature;
 use proofgrid_core::ids::{
-    BatchRoot, ChainContract, EpochNumber, JobId, ManifestDigest, StatementDigest, TableDigest,
+    BatchRoot, BlobDigest, ChainContract, EpochNumber, JobId, ManifestDigest, StatementDigest,
+    TableDigest,
 };
 use proofgrid_core::job::JobSpec;
-use proofgrid_core::limits::BATCH_STATEMENTS_MAX;
+use proofgrid_core::limits::{BATCH_STATEMENTS_MAX, INPUT_BYTES_MAX};
 use proofgrid_core::network::InvalidDetail;
 use proofgrid_core::statement::{OpenedStatement, SegmentRecord, Verdict};
-use proofgrid_core::units::Millis;
+use proofgrid_core::units::{ByteCount, Millis};
 use proofgrid_core::vote::{Attestation, Vote};
 
 use super::common::{self, verdict};
@@ -147,6 +148,13 @@ pub enum VerifierMessage {
         /// Why.
         text: String,
     },
+    /// A blob that was wanted is not coming.
+    BlobUnavailable {
+        /// Which.
+        digest: BlobDigest,
+        /// Why.
+        text: String,
+    },
 }
 
 /// A proof to judge ahead of its statement.
@@ -214,6 +222,13 @@ pub enum VerifierOrder {
         statement: StatementDigest,
         /// Why.
         text: String,
+    },
+    /// A blob is gone at the dispatcher; a verifier that kept it uploads it.
+    BlobWanted {
+        /// Which.
+        digest: BlobDigest,
+        /// Its length.
+        length: ByteCount,
     },
     /// A message was refused.
     Refused(v1::Refused),
@@ -284,6 +299,13 @@ fn attest_refused(wire: v1::AttestRefused) -> Result<VerifierMessage, ConvertErr
     })
 }
 
+fn blob_unavailable(wire: v1::BlobUnavailable) -> Result<VerifierMessage, ConvertError> {
+    Ok(VerifierMessage::BlobUnavailable {
+        digest: id("digest", &wire.digest)?,
+        text: text("text", wire.text, TEXT_BYTES_MAX)?,
+    })
+}
+
 fn register(wire: v1::RegisterVerifier) -> Result<VerifierMessage, ConvertError> {
     bounded("manifest_digests", wire.manifest_digests.len(), MANIFESTS_MAX, "entries")?;
     let manifest = |bytes: &Vec<u8>| id("manifest_digests", bytes);
@@ -315,6 +337,7 @@ impl TryFrom<v1::VerifierServiceSessionRequest> for VerifierMessage {
             Up::Abstain(wire) => abstain(wire).at("abstain"),
             Up::Attest(wire) => attest(wire).at("attest"),
             Up::AttestRefused(wire) => attest_refused(wire).at("attest_refused"),
+            Up::BlobUnavailable(wire) => blob_unavailable(wire).at("blob_unavailable"),
         }
     }
 }
@@ -353,6 +376,12 @@ impl From<VerifierMessage> for v1::VerifierServiceSessionRequest {
             VerifierMessage::AttestRefused { root, positions, text } => {
                 let root = root.as_bytes().to_vec();
                 Up::AttestRefused(v1::AttestRefused { root, positions, text })
+            }
+            VerifierMessage::BlobUnavailable { digest, text } => {
+                Up::BlobUnavailable(v1::BlobUnavailable {
+                    digest: digest.as_bytes().to_vec(),
+                    text,
+                })
             }
         };
         Self { message: Some(message) }
@@ -455,10 +484,19 @@ impl TryFrom<v1::VerifierServiceSessionResponse> for VerifierOrder {
                 statement: id("withdrawn.statement_digest", &wire.statement_digest)?,
                 text: wire.text,
             },
+            Down::BlobWanted(wire) => blob_wanted(&wire).at("blob_wanted")?,
             Down::Refused(refused) => Self::Refused(refused),
             Down::Goaway(goaway) => Self::Goaway(goaway),
         })
     }
+}
+
+fn blob_wanted(wire: &v1::BlobWanted) -> Result<VerifierOrder, ConvertError> {
+    super::ranged("length_bytes", wire.length_bytes, 1, INPUT_BYTES_MAX)?;
+    Ok(VerifierOrder::BlobWanted {
+        digest: id("digest", &wire.digest)?,
+        length: ByteCount::new(wire.length_bytes),
+    })
 }
 
 fn recorded(item: v1::recorded::Item) -> Down {
@@ -506,6 +544,10 @@ impl From<VerifierOrder> for v1::VerifierServiceSessionResponse {
                 let statement_digest = statement.as_bytes().to_vec();
                 Down::Withdrawn(v1::StatementWithdrawn { statement_digest, text })
             }
+            VerifierOrder::BlobWanted { digest, length } => Down::BlobWanted(v1::BlobWanted {
+                digest: digest.as_bytes().to_vec(),
+                length_bytes: length.get(),
+            }),
             VerifierOrder::Refused(refused) => Down::Refused(refused),
             VerifierOrder::Goaway(goaway) => Down::Goaway(goaway),
         };

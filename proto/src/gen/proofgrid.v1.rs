@@ -634,7 +634,7 @@ impl RefusalReason {
 /// A signed `AdminCall(action, subject, nonce, expires)`.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct AdminAuthority {
-    /// Must grow with every call of the same administrator.
+    /// Time of the call, Unix milliseconds. Must grow with every call of the same administrator.
     #[prost(uint64, tag = "1")]
     pub nonce: u64,
     /// Unix seconds, at most an hour ahead.
@@ -868,7 +868,8 @@ pub mod admin_service_client {
     use tonic::codegen::http::Uri;
     /// Look at and steer a running dispatcher.
     /// Every call: UNAUTHENTICATED: bad signature. PERMISSION_DENIED: not an administrator.
-    /// ALREADY_EXISTS: nonce not above the last one used.
+    /// ALREADY_EXISTS: nonce not above the last one used, or from before the dispatcher started.
+    /// INVALID_ARGUMENT: nonce more than 5 s ahead of the dispatcher's clock.
     #[derive(Debug, Clone)]
     pub struct AdminServiceClient<T> {
         inner: tonic::client::Grpc<T>,
@@ -1138,7 +1139,8 @@ pub mod admin_service_server {
     }
     /// Look at and steer a running dispatcher.
     /// Every call: UNAUTHENTICATED: bad signature. PERMISSION_DENIED: not an administrator.
-    /// ALREADY_EXISTS: nonce not above the last one used.
+    /// ALREADY_EXISTS: nonce not above the last one used, or from before the dispatcher started.
+    /// INVALID_ARGUMENT: nonce more than 5 s ahead of the dispatcher's clock.
     #[derive(Debug)]
     pub struct AdminServiceServer<T> {
         inner: Arc<T>,
@@ -1715,8 +1717,9 @@ pub mod blob_service_client {
         }
         /// Uploads one blob: a header, then chunks of at most 256 KiB. The digest is checked while
         /// reading.
-        /// Authority: a signed header by a requester, or a prover's session token in the metadata entry
-        /// `proofgrid-session-bin`. INVALID_ARGUMENT: wrong length. DATA_LOSS: wrong digest.
+        /// Authority: a signed header by a requester, or in the metadata entry `proofgrid-session-bin`
+        /// the session token of a prover with a lease, or of a verifier that BlobWanted asks for this blob.
+        /// INVALID_ARGUMENT: wrong length. DATA_LOSS: wrong digest.
         /// PERMISSION_DENIED: no live job names the digest. RESOURCE_EXHAUSTED: the requester's cap.
         pub async fn upload_blob(
             &mut self,
@@ -1743,8 +1746,10 @@ pub mod blob_service_client {
             self.inner.client_streaming(req, path, codec).await
         }
         /// Downloads one blob. Authority: a session token (members of the epoch, the holder of a
-        /// lease on a
-        /// task that reads it) or the requester's signature. NOT_FOUND: no such blob.
+        /// lease on a task that reads it) or the requester's signature. A blob that is gone at the
+        /// dispatcher is first asked of the verifiers. NOT_FOUND: none of them has it either.
+        /// DEADLINE_EXCEEDED: they are still being asked; try again.
+        /// A verifier that serves as a mirror offers this call alone, without any authority.
         pub async fn download_blob(
             &mut self,
             request: impl tonic::IntoRequest<super::DownloadBlobRequest>,
@@ -1795,8 +1800,9 @@ pub mod blob_service_server {
         >;
         /// Uploads one blob: a header, then chunks of at most 256 KiB. The digest is checked while
         /// reading.
-        /// Authority: a signed header by a requester, or a prover's session token in the metadata entry
-        /// `proofgrid-session-bin`. INVALID_ARGUMENT: wrong length. DATA_LOSS: wrong digest.
+        /// Authority: a signed header by a requester, or in the metadata entry `proofgrid-session-bin`
+        /// the session token of a prover with a lease, or of a verifier that BlobWanted asks for this blob.
+        /// INVALID_ARGUMENT: wrong length. DATA_LOSS: wrong digest.
         /// PERMISSION_DENIED: no live job names the digest. RESOURCE_EXHAUSTED: the requester's cap.
         async fn upload_blob(
             &self,
@@ -1812,8 +1818,10 @@ pub mod blob_service_server {
             + std::marker::Send
             + 'static;
         /// Downloads one blob. Authority: a session token (members of the epoch, the holder of a
-        /// lease on a
-        /// task that reads it) or the requester's signature. NOT_FOUND: no such blob.
+        /// lease on a task that reads it) or the requester's signature. A blob that is gone at the
+        /// dispatcher is first asked of the verifiers. NOT_FOUND: none of them has it either.
+        /// DEADLINE_EXCEEDED: they are still being asked; try again.
+        /// A verifier that serves as a mirror offers this call alone, without any authority.
         async fn download_blob(
             &self,
             request: tonic::Request<super::DownloadBlobRequest>,
@@ -2314,8 +2322,9 @@ pub struct WatchJobResponse {
 /// Something that happened to a job.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct JobEvent {
-    /// Position among the job's events, from 0, without gaps. A report of a running task's
-    /// progress repeats the number of the event before it: it is gone after a restart.
+    /// Position among the job's events, from 0. A jump means that events in between are no longer
+    /// kept, which an event of its own says. A report of a running task's progress repeats the number
+    /// of the event before it: it is gone after a restart.
     #[prost(uint64, tag = "1")]
     pub sequence: u64,
     /// When, Unix milliseconds.
@@ -3805,7 +3814,7 @@ pub struct ChainEvent {
     #[prost(uint64, tag = "1")]
     pub event_id: u64,
     /// What happened.
-    #[prost(oneof = "chain_event::Event", tags = "2, 3, 4, 5, 6")]
+    #[prost(oneof = "chain_event::Event", tags = "2, 3, 4, 5, 6, 7")]
     pub event: ::core::option::Option<chain_event::Event>,
 }
 /// Nested message and enum types in `ChainEvent`.
@@ -3828,6 +3837,9 @@ pub mod chain_event {
         /// A transaction of this oracle moved on.
         #[prost(message, tag = "6")]
         Submission(super::SubmissionUpdate),
+        /// Members of an epoch may no longer sign; final.
+        #[prost(message, tag = "7")]
+        MembersExcluded(super::MembersExcluded),
     }
 }
 /// A new epoch is final.
@@ -3863,6 +3875,19 @@ pub struct JobExpired {
     /// 32 bytes.
     #[prost(bytes = "vec", tag = "2")]
     pub job_id: ::prost::alloc::vec::Vec<u8>,
+}
+/// Members of an epoch may no longer sign. Their stake stays in the epoch's total.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct MembersExcluded {
+    /// Where.
+    #[prost(message, optional, tag = "1")]
+    pub position: ::core::option::Option<ChainPosition>,
+    /// Number of the epoch.
+    #[prost(uint64, tag = "2")]
+    pub epoch: u64,
+    /// 32 bytes: a big-endian word whose bit i is member i of the table. Everybody excluded so far.
+    #[prost(bytes = "vec", tag = "3")]
+    pub members: ::prost::alloc::vec::Vec<u8>,
 }
 /// The chain moved on.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -3910,6 +3935,9 @@ pub struct SubmissionUpdate {
     /// Set exactly if it failed.
     #[prost(enumeration = "SubmissionFailure", tag = "9")]
     pub failure: i32,
+    /// 32 bytes, the excluded signers as in MembersExcluded; set exactly if they are the failure.
+    #[prost(bytes = "vec", tag = "10")]
+    pub excluded_members: ::prost::alloc::vec::Vec<u8>,
 }
 /// An event is durable.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -3968,6 +3996,8 @@ pub enum SubmissionFailure {
     Refused = 2,
     /// The chain or the oracle's account is not usable right now.
     Unavailable = 3,
+    /// The contract refuses signers of the certificate that it excluded.
+    ExcludedSigner = 4,
 }
 impl SubmissionFailure {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -3980,6 +4010,7 @@ impl SubmissionFailure {
             Self::EpochNotAccepted => "SUBMISSION_FAILURE_EPOCH_NOT_ACCEPTED",
             Self::Refused => "SUBMISSION_FAILURE_REFUSED",
             Self::Unavailable => "SUBMISSION_FAILURE_UNAVAILABLE",
+            Self::ExcludedSigner => "SUBMISSION_FAILURE_EXCLUDED_SIGNER",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -3989,6 +4020,7 @@ impl SubmissionFailure {
             "SUBMISSION_FAILURE_EPOCH_NOT_ACCEPTED" => Some(Self::EpochNotAccepted),
             "SUBMISSION_FAILURE_REFUSED" => Some(Self::Refused),
             "SUBMISSION_FAILURE_UNAVAILABLE" => Some(Self::Unavailable),
+            "SUBMISSION_FAILURE_EXCLUDED_SIGNER" => Some(Self::ExcludedSigner),
             _ => None,
         }
     }
@@ -5070,7 +5102,7 @@ pub struct VerifierServiceSessionRequest {
     /// What it is.
     #[prost(
         oneof = "verifier_service_session_request::Message",
-        tags = "1, 2, 3, 4, 5, 6, 7, 8"
+        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9"
     )]
     pub message: ::core::option::Option<verifier_service_session_request::Message>,
 }
@@ -5103,6 +5135,9 @@ pub mod verifier_service_session_request {
         /// A batch differs from the verifier's own votes.
         #[prost(message, tag = "8")]
         AttestRefused(super::AttestRefused),
+        /// A blob that was wanted is not coming.
+        #[prost(message, tag = "9")]
+        BlobUnavailable(super::BlobUnavailable),
     }
 }
 /// From the dispatcher.
@@ -5111,7 +5146,7 @@ pub struct VerifierServiceSessionResponse {
     /// What it is.
     #[prost(
         oneof = "verifier_service_session_response::Message",
-        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10"
+        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11"
     )]
     pub message: ::core::option::Option<verifier_service_session_response::Message>,
 }
@@ -5150,6 +5185,9 @@ pub mod verifier_service_session_response {
         /// A statement that was offered needs no vote any more.
         #[prost(message, tag = "10")]
         Withdrawn(super::StatementWithdrawn),
+        /// A blob is gone at the dispatcher; a verifier that kept it uploads it.
+        #[prost(message, tag = "11")]
+        BlobWanted(super::BlobWanted),
     }
 }
 /// What the verifier can judge.
@@ -5333,6 +5371,28 @@ pub struct StatementWithdrawn {
     #[prost(bytes = "vec", tag = "1")]
     pub statement_digest: ::prost::alloc::vec::Vec<u8>,
     /// Why.
+    #[prost(string, tag = "2")]
+    pub text: ::prost::alloc::string::String,
+}
+/// A blob that somebody may read is gone at the dispatcher. A verifier that kept it uploads it with
+/// BlobService.UploadBlob under its session token, which opens that call for this blob only and only
+/// until the dispatcher asks the next verifier. Any other answers BlobUnavailable.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct BlobWanted {
+    /// 32 bytes.
+    #[prost(bytes = "vec", tag = "1")]
+    pub digest: ::prost::alloc::vec::Vec<u8>,
+    /// Length of the whole blob.
+    #[prost(uint64, tag = "2")]
+    pub length_bytes: u64,
+}
+/// Answer to BlobWanted: this verifier does not hold the blob, or could not upload it.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct BlobUnavailable {
+    /// 32 bytes.
+    #[prost(bytes = "vec", tag = "1")]
+    pub digest: ::prost::alloc::vec::Vec<u8>,
+    /// Why, at most 1024 bytes.
     #[prost(string, tag = "2")]
     pub text: ::prost::alloc::string::String,
 }
