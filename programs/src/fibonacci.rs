@@ -11,8 +11,8 @@ use p3_koala_bear::KoalaBear;
 use p3_matrix::dense::RowMajorMatrix;
 use proofgrid_core::ids::{Claim, ProgramId, VkDigest};
 use proofgrid_core::units::{ByteCount, Millis, WorkUnits};
-use proofgrid_proofs::digest::{keccak256, program_id, proof_digest, public_values_digest};
-use proofgrid_proofs::envelope::{Envelope, transcript_seed};
+use proofgrid_proofs::build::Build;
+use proofgrid_proofs::digest::keccak256;
 use proofgrid_proofs::manifest::{Manifest, Profile, ProofLimits};
 use proofgrid_proofs::program::{
     Binding, InputError, Monitor, Phase, PlanError, PlanRequest, Program, ProveError, SegmentPlan,
@@ -21,7 +21,6 @@ use proofgrid_proofs::program::{
 use proofgrid_proofs::refusal::{Refusal, RefusalCode};
 use proofgrid_proofs::stark::constraints::{Prover, TableShape, VerifyingKey};
 use proofgrid_proofs::stark::parameters::Parameters;
-use proofgrid_proofs::stark::soundness::Soundness;
 use proofgrid_proofs::stark::uni::{self, Statement};
 
 const SYSTEM: &str = "fibonacci";
@@ -33,6 +32,14 @@ table public values: a, b, x; log height: log2 n, 3 <= log2 n <= 20";
 const LOG_STEPS: std::ops::RangeInclusive<u32> = 3..=20;
 /// Bytes of the public values.
 const PUBLIC_VALUES_BYTES: usize = 16;
+
+/// The largest admitted proofs (2^20 steps) have about 0.3 MB and verify in a few milliseconds.
+const LIMITS: ProofLimits = ProofLimits {
+    proof_bytes_max: ByteCount::new(2 << 20),
+    public_values_bytes_max: ByteCount::new(PUBLIC_VALUES_BYTES as u64),
+    verify_ms_max: Millis::new(30_000),
+    verify_memory_bytes_max: ByteCount::new(1 << 30),
+};
 
 /// The table: two columns, `left` and `right`.
 #[derive(Debug, Clone, Copy)]
@@ -177,13 +184,7 @@ pub fn verifying_key(profile: Profile) -> VerifyingKey {
 
 /// The `fibonacci` program under one profile.
 #[derive(Debug)]
-pub struct FibonacciProgram {
-    name: &'static str,
-    id: ProgramId,
-    vk: VkDigest,
-    parameters: Parameters,
-    manifest: Manifest,
-}
+pub struct FibonacciProgram(Build);
 
 impl FibonacciProgram {
     /// The program under a profile; only `fibonacci` itself is in the registry.
@@ -194,29 +195,7 @@ impl FibonacciProgram {
             Profile::StandardFold => "fibonacci-fold",
             Profile::Fast => "fibonacci-fast",
         };
-        let key = verifying_key(profile);
-        let soundness = Soundness::of(&key);
-        let vk = key.digest();
-        Self {
-            name,
-            id: program_id(SYSTEM, &vk, &key.parameters_bytes()),
-            vk,
-            parameters: key.parameters,
-            manifest: Manifest {
-                name: name.to_owned(),
-                version: VERSION.to_owned(),
-                profile,
-                hiding: false,
-                proven_bits: Soundness::whole_bits(soundness.proven_bits),
-                conjectured_bits: Soundness::whole_bits(soundness.conjectured_bits),
-                limits: ProofLimits {
-                    proof_bytes_max: ByteCount::new(2 << 20),
-                    public_values_bytes_max: ByteCount::new(PUBLIC_VALUES_BYTES as u64),
-                    verify_ms_max: Millis::new(30_000),
-                    verify_memory_bytes_max: ByteCount::new(1 << 30),
-                },
-            },
-        }
+        Self(Build::new(name, VERSION, profile, &verifying_key(profile), LIMITS))
     }
 
     fn prove_trace(
@@ -227,49 +206,39 @@ impl FibonacciProgram {
         monitor: &dyn Monitor,
     ) -> Result<SegmentProof, ProveError> {
         let public_values = run.encode();
-        let seed = transcript_seed(&self.vk, binding, &public_values);
+        let seed = self.0.seed(binding, &public_values);
         let statement = Statement {
             table: &FibonacciTable,
             log_height: run.log_steps as usize,
             public_values: &run.values(),
             seed: &seed,
         };
-        let proof = uni::prove(&self.parameters, &statement, trace, monitor)?;
-        let envelope = Envelope {
-            program: self.id,
-            vk: self.vk,
-            public_values: &public_values,
-            proof: &proof,
-        };
-        let bytes = envelope.encode().ok_or_else(|| ProveError::Backend {
-            phase: "envelope".into(),
-            problem: "a part is longer than 2^32 bytes".into(),
-        })?;
-        Ok(SegmentProof { bytes, public_values })
+        let proof = uni::prove(self.0.parameters(), &statement, trace, monitor)?;
+        self.0.seal(public_values, &proof)
     }
 }
 
 impl Program for FibonacciProgram {
     fn id(&self) -> ProgramId {
-        self.id
+        self.0.id()
     }
 
     fn name(&self) -> &str {
-        self.name
+        &self.0.manifest().name
     }
 
     fn manifest(&self) -> &Manifest {
-        &self.manifest
+        self.0.manifest()
     }
 
     fn vk_digest(&self) -> VkDigest {
-        self.vk
+        self.0.vk()
     }
 
     fn proof_bytes_estimate(&self, segment: &SegmentPlan) -> ByteCount {
         // One 32-byte path node per query and level in five commitments bounds it from above.
         let levels = u64::from(segment.log_height) + 1;
-        ByteCount::new(self.parameters.num_queries as u64 * levels * 32 * 5)
+        ByteCount::new(self.0.parameters().num_queries as u64 * levels * 32 * 5)
     }
 
     fn claim(&self, input: &[u8]) -> Result<Claim, InputError> {
@@ -322,8 +291,8 @@ impl Program for FibonacciProgram {
         binding: &Binding,
         monitor: &dyn Monitor,
     ) -> Result<SegmentProof, ProveError> {
-        if *binding != Binding::of_segment(binding.job, self.id, binding.prover, segment) {
-            let problem = format!("{binding:?} for {segment:?} of program {}", self.id);
+        if *binding != Binding::of_segment(binding.job, self.id(), binding.prover, segment) {
+            let problem = format!("{binding:?} for {segment:?} of program {}", self.id());
             return Err(ProveError::Binding(problem));
         }
         self.check_plan(input, std::slice::from_ref(segment))?;
@@ -335,32 +304,21 @@ impl Program for FibonacciProgram {
     }
 
     fn verify(&self, proof: &[u8], binding: &Binding) -> Result<VerifiedSegment, Refusal> {
-        let envelope = Envelope::decode(proof, &self.manifest.limits)?;
-        envelope.check_identity(&self.id, &self.vk)?;
-        if binding.program != self.id {
-            let detail = format!("the binding names {}, this is {}", binding.program, self.id);
-            return Err(Refusal::new(RefusalCode::WrongProgram, detail));
-        }
+        let envelope = self.0.open(proof, binding)?;
         let run = Run::decode(envelope.public_values)?;
         if binding.count != 1 {
             let detail = format!("one run for {} items", binding.count);
             return Err(Refusal::new(RefusalCode::WrongCount, detail));
         }
-        let seed = transcript_seed(&self.vk, binding, envelope.public_values);
+        let seed = self.0.seed(binding, envelope.public_values);
         let statement = Statement {
             table: &FibonacciTable,
             log_height: run.log_steps as usize,
             public_values: &run.values(),
             seed: &seed,
         };
-        uni::verify(&self.parameters, &statement, envelope.proof)?;
-        Ok(VerifiedSegment {
-            public_values: envelope.public_values.to_vec(),
-            public_values_digest: public_values_digest(envelope.public_values),
-            vk_digest: self.vk,
-            proof_digest: proof_digest(proof),
-            work_units: run.segment().work_units,
-        })
+        uni::verify(self.0.parameters(), &statement, envelope.proof)?;
+        Ok(self.0.verified(proof, &envelope, run.segment().work_units))
     }
 
     fn claim_of_segments(&self, public_values: &[&[u8]]) -> Result<Claim, Refusal> {

@@ -10,6 +10,7 @@
 //! It refuses to do IO, to read a clock and to draw randomness: equal arguments give equal bytes on
 //! any number of threads. No function that takes foreign bytes panics on them.
 
+pub mod build;
 pub mod canonical;
 pub mod digest;
 pub mod envelope;

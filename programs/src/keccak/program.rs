@@ -6,8 +6,8 @@ use p3_koala_bear::KoalaBear;
 use p3_matrix::dense::RowMajorMatrix;
 use proofgrid_core::ids::{Claim, ProgramId, VkDigest};
 use proofgrid_core::units::{ByteCount, Millis, WorkUnits};
-use proofgrid_proofs::digest::{keccak256, program_id, proof_digest, public_values_digest};
-use proofgrid_proofs::envelope::{Envelope, transcript_seed};
+use proofgrid_proofs::build::Build;
+use proofgrid_proofs::digest::keccak256;
 use proofgrid_proofs::manifest::{Manifest, Profile, ProofLimits};
 use proofgrid_proofs::program::{
     Binding, InputError, Monitor, Phase, PlanError, PlanRequest, Program, ProveError, SegmentPlan,
@@ -17,7 +17,6 @@ use proofgrid_proofs::refusal::{Refusal, RefusalCode};
 use proofgrid_proofs::stark::batch::{self, Statement};
 use proofgrid_proofs::stark::constraints::{Prover, TableShape, VerifyingKey};
 use proofgrid_proofs::stark::parameters::Parameters;
-use proofgrid_proofs::stark::soundness::Soundness;
 
 use super::planner::{self, LOG_HEIGHT_MAX, SPONGE_LOG_OFFSET, budget};
 use super::tables::{KeccakTable, PERMUTATION_WIDTH, SPONGE_WIDTH};
@@ -128,13 +127,7 @@ pub fn verifying_key(profile: Profile) -> VerifyingKey {
 
 /// The `keccak` program under one profile.
 #[derive(Debug)]
-pub struct KeccakProgram {
-    name: &'static str,
-    id: ProgramId,
-    vk: VkDigest,
-    parameters: Parameters,
-    manifest: Manifest,
-}
+pub struct KeccakProgram(Build);
 
 impl KeccakProgram {
     /// The program under a profile: `keccak`, `keccak-fold` or `keccak-fast`.
@@ -145,24 +138,12 @@ impl KeccakProgram {
             Profile::StandardFold => "keccak-fold",
             Profile::Fast => "keccak-fast",
         };
-        let key = verifying_key(profile);
-        let soundness = Soundness::of(&key);
-        let vk = key.digest();
-        Self {
-            name,
-            id: program_id(SYSTEM, &vk, &key.parameters_bytes()),
-            vk,
-            parameters: key.parameters,
-            manifest: Manifest {
-                name: name.to_owned(),
-                version: VERSION.to_owned(),
-                profile,
-                hiding: false,
-                proven_bits: Soundness::whole_bits(soundness.proven_bits),
-                conjectured_bits: Soundness::whole_bits(soundness.conjectured_bits),
-                limits: LIMITS,
-            },
-        }
+        Self::of_key(name, profile, &verifying_key(profile))
+    }
+
+    /// The program of a key, which need not be the one of its profile.
+    pub(super) fn of_key(name: &str, profile: Profile, key: &VerifyingKey) -> Self {
+        Self(Build::new(name, VERSION, profile, key, LIMITS))
     }
 
     /// Fills the tables of one segment.
@@ -193,31 +174,33 @@ impl KeccakProgram {
         binding: &Binding,
         monitor: &dyn Monitor,
     ) -> Result<SegmentProof, ProveError> {
+        self.prove_with(tables, binding, |parameters, statement| {
+            batch::prove(parameters, statement, &tables.traces, monitor)
+        })
+    }
+
+    /// States what the tables say, lets `prover` prove it, and seals the proof.
+    pub(super) fn prove_with(
+        &self,
+        tables: &Tables,
+        binding: &Binding,
+        prover: impl FnOnce(&Parameters, &Statement<'_, KeccakTable>) -> Result<Vec<u8>, ProveError>,
+    ) -> Result<SegmentProof, ProveError> {
         let public_values = tables.public_values.encode();
-        let seed = transcript_seed(&self.vk, binding, &public_values);
-        let airs = airs(&tables.public_values, &tables.heights);
+        let seed = self.0.seed(binding, &public_values);
         let statement = Statement {
-            tables: &airs,
+            tables: &airs(&tables.public_values, &tables.heights),
             log_heights: &tables.heights.log,
             public_values: &instance_values(&tables.public_values),
             seed: &seed,
         };
-        let proof = batch::prove(&self.parameters, &statement, &tables.traces, monitor)?;
-        let envelope = Envelope {
-            program: self.id,
-            vk: self.vk,
-            public_values: &public_values,
-            proof: &proof,
-        };
-        let bytes = envelope.encode().ok_or_else(|| ProveError::Backend {
-            phase: "envelope".into(),
-            problem: "a part is longer than 2^32 bytes".into(),
-        })?;
-        Ok(SegmentProof { bytes, public_values })
+        let proof = prover(self.0.parameters(), &statement)?;
+        self.0.seal(public_values, &proof)
     }
 }
 
 /// Filled tables with what they state.
+#[derive(Clone)]
 pub(super) struct Tables {
     pub(super) traces: [RowMajorMatrix<KoalaBear>; 3],
     pub(super) public_values: PublicValues,
@@ -233,36 +216,36 @@ const LIMITS: ProofLimits = ProofLimits {
     verify_memory_bytes_max: ByteCount::new(2 << 30),
 };
 
-fn airs(values: &PublicValues, heights: &Heights) -> [KeccakTable; 3] {
+pub(super) fn airs(values: &PublicValues, heights: &Heights) -> [KeccakTable; 3] {
     let [_, _, digest] = heights.log;
     KeccakTable::all(trace::digest_columns(&values.digests, digest))
 }
 
-fn instance_values(values: &PublicValues) -> [Vec<KoalaBear>; 3] {
+pub(super) fn instance_values(values: &PublicValues) -> [Vec<KoalaBear>; 3] {
     [vec![], vec![KoalaBear::new(values.permutations)], vec![]]
 }
 
 impl Program for KeccakProgram {
     fn id(&self) -> ProgramId {
-        self.id
+        self.0.id()
     }
 
     fn name(&self) -> &str {
-        self.name
+        &self.0.manifest().name
     }
 
     fn manifest(&self) -> &Manifest {
-        &self.manifest
+        self.0.manifest()
     }
 
     fn vk_digest(&self) -> VkDigest {
-        self.vk
+        self.0.vk()
     }
 
     fn proof_bytes_estimate(&self, segment: &SegmentPlan) -> ByteCount {
         // Every query opens one row of every table; paths and folds add about a quarter.
         let row_bytes = 4 * (PERMUTATION_WIDTH + SPONGE_WIDTH) as u64;
-        let queries = self.parameters.num_queries as u64;
+        let queries = self.0.parameters().num_queries as u64;
         ByteCount::new(row_bytes * (queries + 10) * 5 / 4 + 36 * segment.count)
     }
 
@@ -319,8 +302,8 @@ impl Program for KeccakProgram {
         binding: &Binding,
         monitor: &dyn Monitor,
     ) -> Result<SegmentProof, ProveError> {
-        if *binding != Binding::of_segment(binding.job, self.id, binding.prover, segment) {
-            let problem = format!("{binding:?} for {segment:?} of program {}", self.id);
+        if *binding != Binding::of_segment(binding.job, self.id(), binding.prover, segment) {
+            let problem = format!("{binding:?} for {segment:?} of program {}", self.id());
             return Err(ProveError::Binding(problem));
         }
         let messages = input::parse(input)?;
@@ -338,32 +321,22 @@ impl Program for KeccakProgram {
     }
 
     fn verify(&self, proof: &[u8], binding: &Binding) -> Result<VerifiedSegment, Refusal> {
-        let envelope = Envelope::decode(proof, &self.manifest.limits)?;
-        envelope.check_identity(&self.id, &self.vk)?;
-        if binding.program != self.id {
-            let detail = format!("the binding names {}, this is {}", binding.program, self.id);
-            return Err(Refusal::new(RefusalCode::WrongProgram, detail));
-        }
+        let envelope = self.0.open(proof, binding)?;
         let (values, heights) = PublicValues::decode(envelope.public_values)?;
         if values.digests.len() as u64 != binding.count {
             let detail = format!("{} digests for {} messages", values.digests.len(), binding.count);
             return Err(Refusal::new(RefusalCode::WrongCount, detail));
         }
-        let seed = transcript_seed(&self.vk, binding, envelope.public_values);
+        let seed = self.0.seed(binding, envelope.public_values);
         let statement = Statement {
             tables: &airs(&values, &heights),
             log_heights: &heights.log,
             public_values: &instance_values(&values),
             seed: &seed,
         };
-        batch::verify(&self.parameters, &statement, envelope.proof)?;
-        Ok(VerifiedSegment {
-            public_values: envelope.public_values.to_vec(),
-            public_values_digest: public_values_digest(envelope.public_values),
-            vk_digest: self.vk,
-            proof_digest: proof_digest(proof),
-            work_units: WorkUnits::new(u64::from(values.permutations)),
-        })
+        batch::verify(self.0.parameters(), &statement, envelope.proof)?;
+        let work_units = WorkUnits::new(u64::from(values.permutations));
+        Ok(self.0.verified(proof, &envelope, work_units))
     }
 
     fn claim_of_segments(&self, public_values: &[&[u8]]) -> Result<Claim, Refusal> {

@@ -29,8 +29,7 @@ pub type Challenge = QuinticTrinomialExtensionField<KoalaBear>;
 /// Bits of the challenge field, rounded down: `5 * log2(2^31 - 2^24 + 1) = 154.94`.
 pub const CHALLENGE_BITS: usize = 154;
 
-type Pcs<'m, Mmcs> =
-    TwoAdicFriPcs<Val, WatchedDft<'m, Val>, Mmcs, ExtensionMmcs<Val, Challenge, Mmcs>>;
+type Pcs<Dft, Mmcs> = TwoAdicFriPcs<Val, Dft, Mmcs, ExtensionMmcs<Val, Challenge, Mmcs>>;
 
 type KeccakSponge = PaddingFreeSponge<KeccakF, 25, 17, 4>;
 type KeccakMmcs = MerkleTreeMmcs<
@@ -55,11 +54,11 @@ type PoseidonMmcs = MerkleTreeMmcs<
 type PoseidonChallenger = DuplexChallenger<Val, Permutation, 16, 8>;
 
 /// The configuration with Keccak commitments and transcript.
-pub type KeccakConfig<'m> =
-    StarkConfig<Pcs<'m, KeccakMmcs>, Challenge, Transcript<'m, KeccakChallenger>>;
+pub type KeccakConfig<'m, Dft = WatchedDft<'m, Val>> =
+    StarkConfig<Pcs<Dft, KeccakMmcs>, Challenge, Transcript<'m, KeccakChallenger>>;
 /// The configuration with Poseidon2 commitments and transcript.
-pub type PoseidonConfig<'m> =
-    StarkConfig<Pcs<'m, PoseidonMmcs>, Challenge, Transcript<'m, PoseidonChallenger>>;
+pub type PoseidonConfig<'m, Dft = WatchedDft<'m, Val>> =
+    StarkConfig<Pcs<Dft, PoseidonMmcs>, Challenge, Transcript<'m, PoseidonChallenger>>;
 
 /// Everything that the provers need to know about a configuration; both of ours have it.
 pub trait Configuration:
@@ -99,13 +98,15 @@ impl<T> Configuration for T where
 /// First bytes of every transcript; a new version of the seed's layout takes a new name.
 pub const TRANSCRIPT_DOMAIN: &str = "PROOFGRID_TRANSCRIPT_V1";
 
-/// The configuration with Keccak. `seed` is the digest of everything that the proof is bound to.
+/// The configuration with Keccak. `seed` is the digest of everything that the proof is bound to. The
+/// transform is the caller's: it decides how fast a proof is made and never which proofs are valid.
 #[must_use]
-pub fn keccak_config<'m>(
+pub fn keccak_config<'m, Dft: Clone>(
     parameters: &Parameters,
     seed: &[u8; 32],
     watch: Watch<'m>,
-) -> KeccakConfig<'m> {
+    dft: Dft,
+) -> KeccakConfig<'m, Dft> {
     let sponge = KeccakSponge::new(KeccakF);
     let mmcs = KeccakMmcs::new(
         SerializingHasher::new(sponge),
@@ -115,16 +116,17 @@ pub fn keccak_config<'m>(
     let mut start = TRANSCRIPT_DOMAIN.as_bytes().to_vec();
     start.extend_from_slice(seed);
     let challenger = KeccakChallenger::from_hasher(start, Keccak256Hash);
-    config(parameters, mmcs, challenger, watch)
+    config(parameters, mmcs, challenger, watch, dft)
 }
 
 /// The configuration with Poseidon2. The seed enters as 16-bit elements, low byte first.
 #[must_use]
-pub fn poseidon_config<'m>(
+pub fn poseidon_config<'m, Dft: Clone>(
     parameters: &Parameters,
     seed: &[u8; 32],
     watch: Watch<'m>,
-) -> PoseidonConfig<'m> {
+    dft: Dft,
+) -> PoseidonConfig<'m, Dft> {
     let permutation = default_koalabear_poseidon2_16();
     let mmcs = PoseidonMmcs::new(
         PaddingFreeSponge::new(permutation.clone()),
@@ -136,18 +138,20 @@ pub fn poseidon_config<'m>(
     for pair in domain.as_chunks::<2>().0.iter().chain(seed.as_chunks::<2>().0) {
         challenger.observe(Val::from_u16(u16::from_le_bytes(*pair)));
     }
-    config(parameters, mmcs, challenger, watch)
+    config(parameters, mmcs, challenger, watch, dft)
 }
 
-fn config<'m, Mmcs, C>(
+fn config<'m, Dft, Mmcs, C>(
     parameters: &Parameters,
     mmcs: Mmcs,
     challenger: C,
     watch: Watch<'m>,
-) -> StarkConfig<Pcs<'m, Mmcs>, Challenge, Transcript<'m, C>>
+    dft: Dft,
+) -> StarkConfig<Pcs<Dft, Mmcs>, Challenge, Transcript<'m, C>>
 where
     Mmcs: p3_commit::Mmcs<Val> + Clone,
     C: Clone,
+    Dft: Clone,
 {
     let fri = FriParameters {
         log_blowup: parameters.log_blowup,
@@ -159,7 +163,7 @@ where
         query_proof_of_work_bits: parameters.query_pow_bits,
         mmcs: ExtensionMmcs::new(mmcs.clone()),
     };
-    let pcs = TwoAdicFriPcs::new(WatchedDft::new(watch), mmcs, fri);
+    let pcs = TwoAdicFriPcs::new(dft, mmcs, fri);
     StarkConfig::new(pcs, Transcript::new(challenger, watch))
         .with_lookup_proof_of_work_bits(parameters.lookup_pow_bits)
         .with_ood_proof_of_work_bits(parameters.out_of_domain_pow_bits)

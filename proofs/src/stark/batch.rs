@@ -20,6 +20,7 @@ use super::backend::{
 };
 use super::parameters::{HashKind, Parameters};
 use super::transcript::{Watch, run_watched};
+use super::transform::WatchedDft;
 use crate::program::{Monitor, Phase, ProveError};
 use crate::refusal::{Refusal, RefusalCode};
 
@@ -78,16 +79,25 @@ pub fn prove<A: Table>(
     let watch = Watch::new(monitor, PHASES);
     let proof = run_watched(|| match parameters.hash {
         HashKind::Keccak => {
-            prove_with(&keccak_config(parameters, statement.seed, watch), statement, traces)
+            let config = keccak_config(parameters, statement.seed, watch, WatchedDft::new(watch));
+            prove_with(&config, statement, traces)
         }
         HashKind::Poseidon2 => {
-            prove_with(&poseidon_config(parameters, statement.seed, watch), statement, traces)
+            let config = poseidon_config(parameters, statement.seed, watch, WatchedDft::new(watch));
+            prove_with(&config, statement, traces)
         }
     });
     proof.unwrap_or(Err(ProveError::Cancelled))
 }
 
-fn prove_with<SC, A>(
+/// Proves the tables under a configuration of the caller's, e.g. with another transform.
+///
+/// # Errors
+/// [`ProveError::Backend`] names what failed.
+///
+/// # Panics
+/// Unwinds if the configuration's monitor stops the proof; [`run_watched`] turns that into a value.
+pub fn prove_with<SC, A>(
     config: &SC,
     statement: &Statement<'_, A>,
     traces: &[RowMajorMatrix<Val>],
@@ -127,10 +137,12 @@ pub fn verify<A: Table>(
     let watch = Watch::default();
     match parameters.hash {
         HashKind::Keccak => {
-            verify_with(&keccak_config(parameters, statement.seed, watch), statement, proof)
+            let config = keccak_config(parameters, statement.seed, watch, WatchedDft::new(watch));
+            verify_with(&config, statement, proof)
         }
         HashKind::Poseidon2 => {
-            verify_with(&poseidon_config(parameters, statement.seed, watch), statement, proof)
+            let config = poseidon_config(parameters, statement.seed, watch, WatchedDft::new(watch));
+            verify_with(&config, statement, proof)
         }
     }
 }

@@ -14,6 +14,7 @@ use super::backend::{
 use super::batch::{decode_exact, refusal_of};
 use super::parameters::{HashKind, Parameters};
 use super::transcript::{Watch, run_watched};
+use super::transform::WatchedDft;
 use crate::program::{Monitor, Phase, ProveError};
 use crate::refusal::{Refusal, RefusalCode};
 
@@ -67,10 +68,12 @@ pub fn prove<A: SoleTable>(
     let watch = Watch::new(monitor, PHASES);
     let proof = run_watched(|| match parameters.hash {
         HashKind::Keccak => {
-            prove_with(&keccak_config(parameters, statement.seed, watch), statement, trace)
+            let config = keccak_config(parameters, statement.seed, watch, WatchedDft::new(watch));
+            prove_with(&config, statement, trace)
         }
         HashKind::Poseidon2 => {
-            prove_with(&poseidon_config(parameters, statement.seed, watch), statement, trace)
+            let config = poseidon_config(parameters, statement.seed, watch, WatchedDft::new(watch));
+            prove_with(&config, statement, trace)
         }
     });
     proof.unwrap_or(Err(ProveError::Cancelled))
@@ -105,10 +108,12 @@ pub fn verify<A: SoleTable>(
     let watch = Watch::default();
     match parameters.hash {
         HashKind::Keccak => {
-            verify_with(&keccak_config(parameters, statement.seed, watch), statement, proof)
+            let config = keccak_config(parameters, statement.seed, watch, WatchedDft::new(watch));
+            verify_with(&config, statement, proof)
         }
         HashKind::Poseidon2 => {
-            verify_with(&poseidon_config(parameters, statement.seed, watch), statement, proof)
+            let config = poseidon_config(parameters, statement.seed, watch, WatchedDft::new(watch));
+            verify_with(&config, statement, proof)
         }
     }
 }

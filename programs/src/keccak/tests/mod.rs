@@ -1,5 +1,6 @@
 //! Real proofs of small segments, and everything that must be refused.
 
+mod block;
 mod constraints;
 mod forgery;
 mod malformed;

@@ -8,11 +8,10 @@ use proofgrid_proofs::program::{
 };
 use proofgrid_proofs::refusal::RefusalClass;
 
+use super::block::BLOCK;
 use super::*;
 use crate::keccak::program::PublicValues;
 use crate::keccak::{digest_of, input, permutations_of_len};
-
-const BLOCK: &[u8] = include_bytes!("../../../../tests/data/block_19807080_messages.hex");
 
 /// Proves, verifies, and compares every public value with native hashing.
 fn round_trip(program: &KeccakProgram, messages: &[Vec<u8>]) {
@@ -95,23 +94,6 @@ fn real_messages_in_several_segments_give_the_claim() {
         assert_eq!(check_coverage(&ranges), Ok(24));
     }
 }
-
-#[test]
-fn the_block_is_the_one_that_its_provenance_names() {
-    let messages = input::parse(BLOCK).expect("parses");
-    assert_eq!(messages.len(), 992);
-    assert_eq!(messages.iter().map(Vec::len).sum::<usize>(), 350_623);
-    let permutations: usize = messages.iter().map(|m| permutations_of_len(m.len())).sum();
-    assert_eq!(permutations, 2960);
-    let pre_state_root = messages
-        .iter()
-        .map(|m| hex::encode(digest_of(m)))
-        .find(|digest| digest.starts_with("bbd66174") && digest.ends_with("64bca2"));
-    assert!(pre_state_root.is_some(), "the trie nodes hash up to the pre-state root");
-    assert_eq!(hex::encode(keccak256(BLOCK)), BLOCK_DIGEST);
-}
-
-const BLOCK_DIGEST: &str = "1553f99b4fde1379115744fee38dcd1a6fa62794cefefbedfba5dff66ddd4494";
 
 #[test]
 fn a_proof_is_worth_nothing_under_another_binding() {
