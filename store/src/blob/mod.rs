@@ -17,13 +17,13 @@ use std::collections::HashSet;
 use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use futures::stream::{BoxStream, Stream, StreamExt};
-use object_store::ObjectStoreExt;
 use object_store::local::LocalFileSystem;
 use object_store::path::Path as ObjectPath;
+use object_store::{ObjectStore, ObjectStoreExt};
 use proofgrid_core::ids::{Address, BlobDigest};
 use proofgrid_core::units::ByteCount;
 
@@ -56,6 +56,15 @@ pub enum Stored {
     New,
     /// The blob was there already; nothing was written.
     Known,
+}
+
+/// What the directory says about a blob.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BlobFacts {
+    /// Its length.
+    pub length: ByteCount,
+    /// When it was stored.
+    pub stored_at: SystemTime,
 }
 
 /// Digest and owner of an upload; at most one upload runs per key.
@@ -170,8 +179,19 @@ impl BlobStore {
     /// # Errors
     /// What the file system says.
     pub async fn length(&self, digest: BlobDigest) -> Result<Option<ByteCount>, BlobError> {
+        Ok(self.facts(digest).await?.map(|facts| facts.length))
+    }
+
+    /// Length and age of a blob, `None` if it is not here.
+    ///
+    /// # Errors
+    /// What the file system says.
+    pub async fn facts(&self, digest: BlobDigest) -> Result<Option<BlobFacts>, BlobError> {
         match self.objects.head(&blob_path(digest)).await {
-            Ok(meta) => Ok(Some(ByteCount::new(meta.size))),
+            Ok(meta) => {
+                let (length, stored_at) = (ByteCount::new(meta.size), meta.last_modified.into());
+                Ok(Some(BlobFacts { length, stored_at }))
+            }
             Err(object_store::Error::NotFound { .. }) => Ok(None),
             Err(error) => Err(BlobError::io("look up", digest, error)),
         }
@@ -269,6 +289,22 @@ impl BlobStore {
         }
     }
 
+    /// The digests of all blobs that are here, in no order. Files with other names are passed over.
+    ///
+    /// An item is an error when the directory cannot be listed.
+    #[must_use]
+    pub fn digests(&self) -> BoxStream<'static, Result<BlobDigest, BlobError>> {
+        let digest = |listed: object_store::Result<object_store::ObjectMeta>| match listed {
+            Ok(meta) => digest_at(&meta.location).map(Ok),
+            Err(error) => {
+                let (directory, problem) = ("blobs".into(), error.to_string());
+                Some(Err(BlobError::Directory { directory, problem }))
+            }
+        };
+        let listed = self.objects.list(Some(&ObjectPath::from("blobs")));
+        listed.filter_map(move |listed| std::future::ready(digest(listed))).boxed()
+    }
+
     /// Removes partial files that nobody has written to for `age`. Returns how many.
     ///
     /// # Errors
@@ -283,6 +319,13 @@ fn blob_path(digest: BlobDigest) -> ObjectPath {
     let name = alloy_primitives::hex::encode(digest.as_bytes());
     let (shard, _) = name.split_at(2);
     ObjectPath::from_iter(["blobs", shard, &name])
+}
+
+/// The digest whose blob lies at `path`, if one does.
+fn digest_at(path: &ObjectPath) -> Option<BlobDigest> {
+    let bytes = alloy_primitives::hex::decode_to_array(path.filename()?).ok()?;
+    let digest = BlobDigest::from_bytes(bytes);
+    (blob_path(digest) == *path).then_some(digest)
 }
 
 /// `partial/<digest>-<owner>`.

@@ -157,6 +157,22 @@ async fn one_sender_cannot_spoil_or_block_anothers_upload() {
 }
 
 #[tokio::test]
+async fn a_folder_that_was_removed_under_the_store_is_made_again() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let store = store(directory.path());
+    let blob = bytes(700);
+    let digest = digest_of(&blob);
+    for _ in 0..2 {
+        assert_eq!(store.facts(digest).await, Ok(None));
+        let stored = store.put_bytes(ANN, digest, blob.clone()).await;
+        assert_eq!(stored, Ok(Stored::New));
+        let facts = store.facts(digest).await.expect("looks").expect("is here");
+        assert_eq!(facts.length, length(&blob));
+        std::fs::remove_dir_all(directory.path()).expect("removes");
+    }
+}
+
+#[tokio::test]
 async fn a_broken_stream_can_be_resumed_and_old_parts_are_swept() {
     let directory = tempfile::tempdir().expect("a directory");
     let store = store(directory.path());
@@ -194,4 +210,28 @@ async fn a_rotten_blob_is_named_and_ranges_are_checked() {
     std::fs::write(path, &rotten).expect("writes");
     let got = digest_of(&rotten);
     assert_eq!(store.get(digest, length(&blob)).await, Err(BlobError::Damaged { digest, got }));
+}
+
+#[tokio::test]
+async fn every_blob_is_listed_and_what_is_no_blob_is_not() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let store = store(directory.path());
+    let mut kept = Vec::new();
+    for size in [1, 2, 300_000] {
+        let blob = bytes(size);
+        store.put_bytes(ANN, digest_of(&blob), blob.clone()).await.expect("stores");
+        kept.push(digest_of(&blob));
+    }
+    let gone = kept.pop().expect("three");
+    store.delete(gone).await.expect("deletes");
+    let mut partial = store.upload(ANN, gone, length(&bytes(300_000))).await.expect("starts");
+    partial.write(bytes(10)).await.expect("writes");
+    std::fs::write(directory.path().join("blobs/notes.txt"), "no blob").expect("writes");
+    let misplaced = alloy_primitives::hex::encode(gone.as_bytes());
+    std::fs::write(directory.path().join("blobs").join(misplaced), "no blob").expect("writes");
+
+    let mut listed: Vec<BlobDigest> = store.digests().try_collect().await.expect("lists");
+    listed.sort_unstable();
+    kept.sort_unstable();
+    assert_eq!(listed, kept);
 }

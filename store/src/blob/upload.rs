@@ -63,6 +63,10 @@ struct Partial {
 impl Partial {
     /// Opens the file and hashes what it holds. What is longer than promised starts anew.
     fn open(path: PathBuf, length: u64, running: Running) -> std::io::Result<Self> {
+        // An operator may have removed the folder under a running process.
+        if let Some(folder) = path.parent() {
+            std::fs::create_dir_all(folder)?;
+        }
         let mut file =
             OpenOptions::new().create(true).truncate(false).read(true).append(true).open(&path)?;
         let mut hasher = Keccak256::new();
