@@ -1,8 +1,14 @@
 //! Blobs by content, in chunks. A byte is taken only from somebody who is accountable for it: a
-//! requester under its signature, or a prover in its session; and given only to those whose work
-//! needs it: members of the epoch, the holder of a lease on the input, the requester.
+//! requester under its signature, a prover in its session, or a verifier that was asked to give a
+//! blob back; and given only to those whose work needs it: members of the epoch, the holder of a
+//! lease on the input, the requester.
 
 mod accounts;
+mod pins;
+#[cfg(test)]
+mod recalled_tests;
+#[cfg(test)]
+mod tests;
 
 use std::collections::HashSet;
 use std::pin::Pin;
@@ -25,22 +31,28 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tonic::metadata::MetadataMap;
 use tonic::{Request, Response, Status, Streaming};
 
+use crate::actor::View;
 use crate::auth::signer_of;
 use crate::clock;
 use crate::error::EdgeError;
 use crate::grpc::unary;
 use crate::limits::{CHUNK_PAUSE_MAX, DOWNLOAD_BUFFER, UPLOAD_RATE_LEAST, UPLOAD_TIME_LEAST};
+use crate::recall::Delivery;
 use crate::session::directory::TokenHolder;
 use crate::shared::Shared;
 
 pub use accounts::{Accounts, Lanes};
 use accounts::{Booked, Bounds, Sender};
+pub use pins::Pins;
 
 /// An upload that may begin. The booking is dropped before the upload, which frees its key.
 struct Begun {
     booked: Booked,
     upload: Upload,
     digest: BlobDigest,
+    pin: pins::Pin,
+    /// Set for the verifier that was asked for the blob.
+    delivery: Option<Delivery>,
 }
 
 /// The blob calls.
@@ -102,9 +114,15 @@ impl BlobGate {
             Some(TokenHolder { role: Role::Prover, address, assigned }) if assigned > 0 => {
                 (Sender::Prover(address), "bytes of a proof", PROOF_BYTES_MAX)
             }
+            Some(TokenHolder { role: Role::Verifier, address, .. })
+                if let Some(awaited) = self.shared.recalls.awaited(address, digest) =>
+            {
+                (Sender::Verifier(address), "bytes of a blob that was asked for", awaited.get())
+            }
             Some(_) => {
-                let text = "only a prover with a lease uploads by session token".to_owned();
-                return Err(EdgeError::NotAllowed(text));
+                let text = "only a prover with a lease, or a verifier that was asked for this \
+                            blob, uploads by session token";
+                return Err(EdgeError::NotAllowed(text.to_owned()));
             }
         };
         if length.get() == 0 || length.get() > max {
@@ -160,12 +178,17 @@ impl BlobGate {
         let digest = digest_of(&header.digest)?;
         let length = ByteCount::new(header.length_bytes);
         let sender = self.sender(metadata, digest, length, header.authority.as_ref())?;
+        let pin = self.shared.pins.pin(digest).await;
         // The upload's key comes first: nobody else changes this booking while it is held.
         let upload = self.shared.blobs.upload(sender.address(), digest, length).await?;
         match self.book(sender, digest, length).await {
             Ok(mut booked) => {
                 booked.holds(upload.offset().get());
-                Ok(Begun { booked, upload, digest })
+                let delivery = match sender {
+                    Sender::Verifier(operator) => self.shared.recalls.begin(operator, digest),
+                    Sender::Requester(_) | Sender::Prover(_) => None,
+                };
+                Ok(Begun { booked, upload, digest, pin, delivery })
             }
             Err(error) => {
                 if upload.offset() == ByteCount::ZERO {
@@ -179,7 +202,7 @@ impl BlobGate {
     async fn take_upload(
         &self,
         metadata: MetadataMap,
-        mut stream: Streaming<v1::UploadBlobRequest>,
+        mut stream: impl Stream<Item = Result<v1::UploadBlobRequest, Status>> + Unpin,
     ) -> Result<v1::UploadBlobResponse, EdgeError> {
         let is_peer = self.holder(&metadata)?.is_some();
         let _permit = self.shared.uploads.enter(is_peer, "too many uploads at a time")?;
@@ -201,7 +224,7 @@ impl BlobGate {
         let receiving = begun.receive(&mut stream);
         let received = tokio::time::timeout(upload_time_max(header.length_bytes), receiving);
         received.await.map_err(|_| EdgeError::TimedOut("the upload"))??;
-        let Begun { mut booked, upload, digest } = begun;
+        let Begun { mut booked, upload, digest, pin: _recorded_below, delivery } = begun;
         if let Err(error) = upload.finish().await {
             if matches!(error, BlobError::WrongDigest { .. }) {
                 booked.holds(0);
@@ -210,6 +233,9 @@ impl BlobGate {
         }
         let bytes = ByteCount::new(header.length_bytes);
         self.shared.actor.apply_when_room(Input::BlobStored { digest, bytes }).await?;
+        if let Some(delivery) = delivery {
+            delivery.stored();
+        }
         let digest = digest.as_bytes().to_vec();
         Ok(v1::UploadBlobResponse { digest, length_bytes: header.length_bytes })
     }
@@ -223,6 +249,7 @@ impl BlobGate {
         let digest = digest_of(&query.digest)?;
         let expected = ByteCount::new(query.length_bytes);
         let sender = self.sender(metadata, digest, expected, query.authority.as_ref())?;
+        let _pin = self.shared.pins.pin(digest).await;
         let Some(bytes) = self.shared.blobs.length(digest).await? else {
             let held = self.shared.blobs.partial_length(sender.address(), digest).await?;
             // An upload starts anew over more than it announces.
@@ -279,13 +306,13 @@ impl BlobGate {
         })
     }
 
-    /// Whether the caller may read a blob.
-    async fn may_read(
+    /// Refuses a caller that may not read a blob; otherwise tells its length, if it was ever here.
+    async fn check_reader(
         &self,
         metadata: &MetadataMap,
         digest: BlobDigest,
         authority: Option<&v1::BlobAuthority>,
-    ) -> Result<(), EdgeError> {
+    ) -> Result<Option<ByteCount>, EdgeError> {
         let reader = match self.holder(metadata)? {
             None => {
                 let requester = self.requester(authority, digest, BlobAccess::Download)?;
@@ -299,14 +326,31 @@ impl BlobGate {
                 }
             },
         };
-        let may =
-            self.shared.actor.read(move |view| reader.may_read(view.network, &digest)).await?;
-        if may {
-            return Ok(());
+        let look = move |view: &View<'_>| {
+            let book = view.network.state().blobs.get(&digest);
+            let length = book.map(|book| book.bytes);
+            reader.may_read(view.network, &digest).then_some(length)
+        };
+        self.shared.actor.read(look).await?.ok_or_else(|| {
+            EdgeError::NotAllowed(format!(
+                "blob {digest} belongs to no job or lease of yours; check the digest and who asks"
+            ))
+        })
+    }
+
+    /// The length of a blob that is here, or was and could be taken back from a verifier.
+    async fn find(
+        &self,
+        digest: BlobDigest,
+        known: Option<ByteCount>,
+    ) -> Result<ByteCount, EdgeError> {
+        if let Some(length) = self.shared.blobs.length(digest).await? {
+            return Ok(length);
         }
-        Err(EdgeError::NotAllowed(format!(
-            "blob {digest} belongs to no job or lease of yours; check the digest and who asks"
-        )))
+        match known {
+            Some(length) if self.shared.recalls.restore(digest, length).await? => Ok(length),
+            _ => Err(EdgeError::UnknownBlob(digest)),
+        }
     }
 }
 
@@ -314,7 +358,7 @@ impl Begun {
     /// Writes chunks to the end of the stream.
     async fn receive(
         &mut self,
-        stream: &mut Streaming<v1::UploadBlobRequest>,
+        stream: &mut (impl Stream<Item = Result<v1::UploadBlobRequest, Status>> + Unpin),
     ) -> Result<(), EdgeError> {
         while let Some(part) = next_part(stream).await? {
             let upload_blob_request::Part::Chunk(chunk) = part else {
@@ -343,7 +387,7 @@ impl Begun {
 }
 
 /// A sender that dribbles is cut off; it can resume.
-const fn upload_time_max(length: u64) -> Duration {
+pub(crate) const fn upload_time_max(length: u64) -> Duration {
     UPLOAD_TIME_LEAST.saturating_add(Duration::from_secs(length / UPLOAD_RATE_LEAST))
 }
 
@@ -374,16 +418,16 @@ impl Reader {
 }
 
 async fn next_part(
-    stream: &mut Streaming<v1::UploadBlobRequest>,
+    stream: &mut (impl Stream<Item = Result<v1::UploadBlobRequest, Status>> + Unpin),
 ) -> Result<Option<upload_blob_request::Part>, EdgeError> {
-    let next = tokio::time::timeout(CHUNK_PAUSE_MAX, stream.message()).await;
+    let next = tokio::time::timeout(CHUNK_PAUSE_MAX, stream.next()).await;
     match next.map_err(|_| EdgeError::TimedOut("the next chunk"))? {
-        Ok(None) => Ok(None),
-        Ok(Some(message)) => match message.part {
+        None => Ok(None),
+        Some(Ok(message)) => match message.part {
             Some(part) => Ok(Some(part)),
             None => Err(ConvertError::new("part", Problem::Missing).into()),
         },
-        Err(_broken) => Err(EdgeError::Protocol("the upload broke off; resume it")),
+        Some(Err(_broken)) => Err(EdgeError::Protocol("the upload broke off; resume it")),
     }
 }
 
@@ -422,9 +466,8 @@ impl BlobService for BlobGate {
         let permit = self.shared.downloads.enter(is_peer, "too many downloads at a time")?;
         let open = async {
             let digest = digest_of(&query.digest)?;
-            self.may_read(&metadata, digest, query.authority.as_ref()).await?;
-            let length = self.shared.blobs.length(digest).await?;
-            let length = length.ok_or(EdgeError::UnknownBlob(digest))?;
+            let known = self.check_reader(&metadata, digest, query.authority.as_ref()).await?;
+            let length = self.find(digest, known).await?;
             let chunks = self.shared.blobs.stream(digest, query.offset_bytes).await?;
             Ok((length, chunks))
         };

@@ -65,19 +65,18 @@ pub enum EdgeError {
     #[error("no task {0} here; explain its job for the ids")]
     UnknownTask(TaskId),
     /// No such blob.
-    #[error("no blob {0} here; check the digest, or upload it first")]
+    #[error("no blob {0} here or with a connected verifier; check the digest, or upload it first")]
     UnknownBlob(BlobDigest),
     /// No such peer.
     #[error("{0} is not connected; list the sessions, or wait until it dials in")]
     UnknownNode(Address),
-    /// The administrator's nonce was used.
-    #[error(
-        "nonce {got} is not above {last}, the last one of this administrator; take a higher one"
-    )]
+    /// The administrator's nonce was used, or could have been before a restart.
+    #[error("nonce {got} is not above {last}; take the present time in Unix milliseconds")]
     AdminNonce {
         /// The call's.
         got: Nonce,
-        /// The last one.
+        /// The last one of this administrator, or the highest that may have been used before this
+        /// process started.
         last: Nonce,
     },
     /// A size or count above its bound.
@@ -165,7 +164,7 @@ pub enum DispatcherError {
     #[error(transparent)]
     Replay(#[from] ReplayError),
     /// The state machine refused its own decision; the process stops before it does harm.
-    #[error("halted: {0}; keep the journal and report this")]
+    #[error("halted before anything of the batch was written: {0}")]
     Halted(Refusal),
     /// A task of the dispatcher panicked.
     #[error("{0} ended unexpectedly; see the log, then start again")]

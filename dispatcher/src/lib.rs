@@ -16,8 +16,15 @@ mod effects;
 pub mod error;
 pub mod grpc;
 pub mod limits;
+mod recall;
 mod session;
 mod shared;
+#[cfg(test)]
+mod testing;
+
+// The fixtures of the tests from outside are shared with those from inside.
+#[cfg(test)]
+extern crate self as proofgrid_dispatcher;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -39,13 +46,14 @@ pub use crate::config::DispatcherConfig;
 pub use crate::error::DispatcherError;
 
 use crate::actor::{Actor, Feeds, Parts, WatchHub};
-use crate::blobs::Lanes;
-use crate::effects::{EffectParts, Effects};
+use crate::blobs::{Lanes, Pins};
+use crate::effects::{EffectParts, Effects, Remover};
 use crate::limits::{DRAIN_TIME_MAX, PARTIAL_AGE_MAX, VERIFICATIONS_MAX};
+use crate::recall::Recalls;
 use crate::session::directory::Directory;
 use crate::shared::{LiveEpochs, Shared};
 
-/// How often partial files of abandoned uploads are looked for.
+/// How often abandoned uploads and blobs that nobody wants are looked for.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(3_600);
 
 /// Starts dispatchers.
@@ -105,52 +113,82 @@ impl Dispatcher {
         let address = bound.address;
         tracing::info!(%address, replayed, "dispatcher starts");
 
-        let (handle, inbox) = actor::inbox();
-        let (epochs_sender, epochs) = watch::channel::<LiveEpochs>(Arc::new(BTreeMap::new()));
-        let directory = Arc::new(Directory::default());
-        let hub = Arc::new(WatchHub::default());
-        let tracker = TaskTracker::new();
-        let parts = EffectParts {
-            actor: handle.clone(),
-            directory: Arc::clone(&directory),
-            blobs: blobs.clone(),
-            programs: Arc::clone(&programs),
-            judge,
-            planning_memory: ByteCount::new(config.planning_memory_bytes),
-            planning_provers: config.planning_provers,
-        };
-        let effects = Effects::start(&parts, &tracker, &shutdown);
-        let actor = Actor::new(Parts {
-            network,
-            feeds,
-            journal,
-            inbox,
-            effects,
-            hub: Arc::clone(&hub),
-            epochs: epochs_sender,
-        });
-        let shared = Arc::new(Shared {
-            network: config.network(),
-            config,
-            actor: handle,
-            hub,
-            directory,
-            epochs,
-            blobs,
-            accounts: Arc::default(),
-            programs,
-            admin_nonces: auth::AdminNonces::default(),
-            verifications: Arc::new(Semaphore::new(VERIFICATIONS_MAX)),
-            estimates: Arc::new(Semaphore::new(limits::ESTIMATES_MAX)),
-            uploads: Lanes::new(limits::PEER_UPLOADS_MAX, limits::REQUESTER_UPLOADS_MAX),
-            downloads: Lanes::new(limits::PEER_DOWNLOADS_MAX, limits::REQUESTER_DOWNLOADS_MAX),
-            shutdown,
-            tracker,
-            started: Instant::now(),
-        });
+        let parts = Assembly { config, network, feeds, journal, blobs, programs, judge, shutdown };
+        let (actor, shared) = assemble(parts);
         let task = tokio::spawn(run(bound, actor, shared));
         Ok(Handle { address, task })
     }
+}
+
+/// What a dispatcher is made of.
+struct Assembly {
+    config: DispatcherConfig,
+    network: Network,
+    feeds: Feeds,
+    journal: Journal,
+    blobs: BlobStore,
+    programs: Arc<Registry>,
+    judge: Judge,
+    shutdown: CancellationToken,
+}
+
+/// Wires the actor, its workers and the edge; only the workers run already.
+fn assemble(parts: Assembly) -> (Actor, Arc<Shared>) {
+    let Assembly { config, network, feeds, journal, blobs, programs, judge, shutdown } = parts;
+    let (handle, inbox) = actor::inbox();
+    let (epochs_sender, epochs) = watch::channel::<LiveEpochs>(Arc::new(BTreeMap::new()));
+    let directory = Arc::new(Directory::default());
+    let hub = Arc::new(WatchHub::default());
+    let pins = Arc::new(Pins::default());
+    let tracker = TaskTracker::new();
+    let parts = EffectParts {
+        actor: handle.clone(),
+        directory: Arc::clone(&directory),
+        blobs: blobs.clone(),
+        pins: Arc::clone(&pins),
+        programs: Arc::clone(&programs),
+        judge,
+        planning_memory: ByteCount::new(config.planning_memory_bytes),
+        planning_provers: config.planning_provers,
+    };
+    let effects = Effects::start(&parts, &tracker, &shutdown);
+    let actor = Actor::new(Parts {
+        network,
+        feeds,
+        journal,
+        inbox,
+        effects,
+        hub: Arc::clone(&hub),
+        epochs: epochs_sender,
+    });
+    let recalls = Arc::new(Recalls::new(
+        Arc::clone(&directory),
+        Duration::from_millis(config.recall_timeout_ms),
+        tracker.clone(),
+        shutdown.clone(),
+    ));
+    let shared = Arc::new(Shared {
+        network: config.network(),
+        config,
+        actor: handle,
+        hub,
+        directory,
+        epochs,
+        blobs,
+        accounts: Arc::default(),
+        recalls,
+        pins,
+        programs,
+        admin_nonces: auth::AdminNonces::new(clock::now()),
+        verifications: Arc::new(Semaphore::new(VERIFICATIONS_MAX)),
+        estimates: Arc::new(Semaphore::new(limits::ESTIMATES_MAX)),
+        uploads: Lanes::new(limits::PEER_UPLOADS_MAX, limits::REQUESTER_UPLOADS_MAX),
+        downloads: Lanes::new(limits::PEER_DOWNLOADS_MAX, limits::REQUESTER_DOWNLOADS_MAX),
+        shutdown,
+        tracker,
+        started: Instant::now(),
+    });
+    (actor, shared)
 }
 
 /// What an operator should not overlook.
@@ -178,18 +216,15 @@ async fn run(
     let mut owner = tokio::spawn(actor.run(actor_stop.clone()));
     let serving = grpc::server::serve(bound, Arc::clone(&shared), shared.shutdown.clone());
     let mut serving = tokio::spawn(serving);
-    let mut sweeps = tokio::time::interval(SWEEP_INTERVAL);
-    let ended_early = loop {
-        tokio::select! {
-            biased;
-            () = shared.shutdown.cancelled() => break None,
-            ended = &mut owner => {
-                break Some(ended.unwrap_or(Err(DispatcherError::TaskEnded("the actor"))));
-            }
-            ended = &mut serving => {
-                break Some(ended.unwrap_or(Err(DispatcherError::TaskEnded("the gRPC server"))));
-            }
-            _ = sweeps.tick() => sweep(&shared.blobs).await,
+    shared.tracker.spawn(keep_house(Arc::clone(&shared)));
+    let ended_early = tokio::select! {
+        biased;
+        () = shared.shutdown.cancelled() => None,
+        ended = &mut owner => {
+            Some(ended.unwrap_or(Err(DispatcherError::TaskEnded("the actor"))))
+        }
+        ended = &mut serving => {
+            Some(ended.unwrap_or(Err(DispatcherError::TaskEnded("the gRPC server"))))
         }
     };
     shared.shutdown.cancel();
@@ -212,10 +247,36 @@ async fn run(
     owned
 }
 
-async fn sweep(blobs: &BlobStore) {
-    match blobs.sweep_partial(PARTIAL_AGE_MAX).await {
+/// Sweeps at the start and every hour until shutdown.
+async fn keep_house(shared: Arc<Shared>) {
+    let mut sweeps = tokio::time::interval(SWEEP_INTERVAL);
+    let sweeping = async {
+        loop {
+            sweeps.tick().await;
+            sweep(&shared).await;
+        }
+    };
+    tokio::select! {
+        biased;
+        () = shared.shutdown.cancelled() => {}
+        () = sweeping => {}
+    }
+}
+
+async fn sweep(shared: &Shared) {
+    match shared.blobs.sweep_partial(PARTIAL_AGE_MAX).await {
         Ok(0) => {}
         Ok(removed) => tracing::info!(removed, "removed abandoned uploads"),
         Err(error) => tracing::warn!(%error, "abandoned uploads could not be removed"),
+    }
+    let remover = Remover {
+        blobs: shared.blobs.clone(),
+        actor: shared.actor.clone(),
+        pins: Arc::clone(&shared.pins),
+    };
+    match remover.sweep().await {
+        Ok(0) => {}
+        Ok(removed) => tracing::info!(removed, "removed blobs that nobody wants"),
+        Err(error) => tracing::warn!(%error, "blobs that nobody wants could not be removed"),
     }
 }

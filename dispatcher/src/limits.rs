@@ -29,6 +29,9 @@ pub const BAD_MESSAGES_MAX: u32 = 64;
 pub const VERIFICATIONS_MAX: usize = 4;
 /// Events that are remembered per job for those who start watching late.
 pub const FEED_EVENTS_MAX: usize = 2048;
+/// Events that are remembered of all jobs together (about 200 MB). Bounds the jobs too: each has at
+/// least one. Beyond it the jobs that were quiet for longest go, those that are over first.
+pub const FEEDS_EVENTS_MAX: usize = 1 << 18;
 /// Watchers at a time.
 pub const WATCHERS_MAX: usize = 4096;
 /// Estimates at a time; each holds one input in memory, and anybody may ask for one.
@@ -41,6 +44,10 @@ pub const REQUESTER_UPLOADS_MAX: usize = 16;
 pub const PEER_DOWNLOADS_MAX: usize = 192;
 /// Downloads at a time of requesters, whose keys cost nothing.
 pub const REQUESTER_DOWNLOADS_MAX: usize = 64;
+/// Blobs at a time that verifiers are asked to give back.
+pub const RECALLS_MAX: usize = 16;
+/// What waits to be heard of the verifier that is asked: begun, stored, over, and its own refusal.
+pub const RECALL_NEWS_MAX: usize = 4;
 /// Chunks of a download that wait for its reader.
 pub const DOWNLOAD_BUFFER: usize = 2;
 /// Blobs that requesters, and again provers, may have here or on the way before a job names them.
@@ -49,6 +56,8 @@ pub const BOOKINGS_MAX: usize = 4096;
 pub const CHUNK_PAUSE_MAX: Duration = Duration::from_secs(30);
 /// Time that every upload gets, whatever its length.
 pub const UPLOAD_TIME_LEAST: Duration = Duration::from_secs(30);
+/// Blobs that a sweep asks the actor about at a time.
+pub const SWEEP_PAGE_BLOBS: usize = 1024;
 /// Bytes per second (64 KiB) that an upload has to make beyond [`UPLOAD_TIME_LEAST`].
 pub const UPLOAD_RATE_LEAST: u64 = 64 << 10;
 /// How long an interrupted upload can be resumed and counts on its sender's account.
@@ -73,6 +82,9 @@ pub const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(15);
 pub const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(35);
 /// How long a TLS handshake may take.
 pub const TLS_HANDSHAKE_TIME_MAX: Duration = Duration::from_secs(10);
+/// How far ahead of this machine's clock the nonce of an administrative call may be, in
+/// milliseconds: clocks differ by less.
+pub const ADMIN_NONCE_AHEAD_MS_MAX: u64 = 5_000;
 /// Jobs on one page.
 pub const PAGE_JOBS_MAX: u32 = 500;
 /// Jobs on one page unless the caller says otherwise.

@@ -14,9 +14,10 @@ use tokio_util::task::TaskTracker;
 
 use crate::actor::{ActorHandle, WatchHub};
 use crate::auth::AdminNonces;
-use crate::blobs::{Accounts, Lanes};
+use crate::blobs::{Accounts, Lanes, Pins};
 use crate::config::DispatcherConfig;
 use crate::error::EdgeError;
+use crate::recall::Recalls;
 use crate::session::directory::Directory;
 
 /// The epochs whose members count: the newest and the one before it, by number. Published by the
@@ -42,6 +43,10 @@ pub struct Shared {
     pub blobs: BlobStore,
     /// Who stored what that no job names yet.
     pub accounts: Arc<Accounts>,
+    /// Blobs that verifiers are asked to give back.
+    pub recalls: Arc<Recalls>,
+    /// Which blobs may not be removed just now.
+    pub pins: Arc<Pins>,
     /// Programs.
     pub programs: Arc<Registry>,
     /// Nonces of administrators.

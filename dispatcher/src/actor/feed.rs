@@ -5,13 +5,19 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use proofgrid_core::ids::{JobId, StatementDigest, TaskId};
 use proofgrid_core::network::{
-    BatchStage, Change, Fact, JobEnd, JobStateKind, LeaseEnd, Network, State, SubmissionSubject,
-    SubmissionUpdate, TaskView,
+    BatchStage, Change, Fact, Job, JobEnd, JobStateKind, LeaseEnd, Network, State,
+    SubmissionSubject, SubmissionUpdate, TaskView,
 };
 use proofgrid_core::units::{Millis, UnixMillis};
 use proofgrid_proto::v1;
 
-use crate::limits::FEED_EVENTS_MAX;
+use crate::limits::{FEED_EVENTS_MAX, FEEDS_EVENTS_MAX};
+
+#[cfg(test)]
+mod tests;
+
+/// Said in place of events that are gone.
+const CUT: &str = "earlier events are no longer kept; explain the job for what is known of them";
 
 /// One job's events; the oldest go when there are too many, the numbers go on.
 #[derive(Debug, Default)]
@@ -19,15 +25,40 @@ struct Feed {
     events: VecDeque<v1::JobEvent>,
     next: u64,
     state: Option<JobStateKind>,
+    /// Number of the newest fact that said something about it.
+    newest: u64,
+    /// How long intake judged each task's proof.
+    verify: BTreeMap<TaskId, Millis>,
+    /// How long the slowest verifier judged the newest statement.
+    judged: Option<(StatementDigest, Millis)>,
 }
 
-/// Every job's events.
-#[derive(Debug, Default)]
+impl Feed {
+    /// When its turn to be forgotten comes: jobs that are over before others, then those that were
+    /// quiet for longest.
+    fn turn(&self, job: JobId) -> Turn {
+        (!self.state.is_some_and(JobStateKind::is_terminal), self.newest, job)
+    }
+}
+
+/// Whether the job is live, its newest fact, the job.
+type Turn = (bool, u64, JobId);
+
+/// Every job's events, within one bound for all of them together.
+#[derive(Debug)]
 pub struct Feeds {
     feeds: BTreeMap<JobId, Feed>,
-    verify_ms: BTreeMap<TaskId, Millis>,
-    judged_ms: BTreeMap<StatementDigest, Millis>,
+    turns: BTreeSet<Turn>,
+    events: usize,
+    events_max: usize,
+    facts: u64,
     touched: BTreeSet<JobId>,
+}
+
+impl Default for Feeds {
+    fn default() -> Self {
+        Self::bounded(FEEDS_EVENTS_MAX)
+    }
 }
 
 /// What one fact says about one job.
@@ -55,15 +86,39 @@ impl Said {
 }
 
 impl Feeds {
-    /// Takes a fact in. `state` is the state after it, or any later one.
-    pub fn absorb(&mut self, fact: &Fact, state: &State) {
-        for said in read(&fact.change, state) {
-            self.append(fact.at, said);
+    /// No events yet, and at most so many ever.
+    #[must_use]
+    pub const fn bounded(events_max: usize) -> Self {
+        Self {
+            feeds: BTreeMap::new(),
+            turns: BTreeSet::new(),
+            events: 0,
+            events_max,
+            facts: 0,
+            touched: BTreeSet::new(),
         }
     }
 
+    /// Takes a fact in. `state` is the state after it, or any later one.
+    pub fn absorb(&mut self, fact: &Fact, state: &State) {
+        self.facts += 1;
+        if let Change::JobSubmitted { job, .. } = &fact.change {
+            self.feeds.entry(*job).or_default();
+        }
+        for said in read(&fact.change, state) {
+            self.append(fact.at, said);
+        }
+        self.forget();
+    }
+
     fn append(&mut self, at: UnixMillis, said: Said) {
-        let feed = self.feeds.entry(said.job).or_default();
+        let job = said.job;
+        // A job whose events went goes on under numbers that it never had: it had at most one event
+        // per fact.
+        let facts = self.facts;
+        let feed = self.feeds.entry(job).or_insert_with(|| Feed { next: facts, ..Feed::default() });
+        self.turns.remove(&feed.turn(job));
+        feed.newest = facts;
         feed.state = said.state.or(feed.state);
         let state = feed.state.map_or(v1::JobState::Unspecified, v1::JobState::from);
         feed.events.push_back(v1::JobEvent {
@@ -74,36 +129,57 @@ impl Feeds {
             detail: said.detail,
         });
         feed.next += 1;
+        self.events += 1;
         if feed.events.len() > FEED_EVENTS_MAX {
             feed.events.pop_front();
+            self.events -= 1;
         }
-        self.touched.insert(said.job);
+        self.turns.insert(feed.turn(job));
+        self.touched.insert(job);
+    }
+
+    /// Forgets whole jobs until the rest is within the bound.
+    fn forget(&mut self) {
+        while self.events > self.events_max {
+            let Some((_, _, job)) = self.turns.pop_first() else { return };
+            let gone = self.feeds.remove(&job);
+            self.events = self.events.saturating_sub(gone.map_or(0, |feed| feed.events.len()));
+        }
     }
 
     /// Notes how long intake took to judge a task's proof.
-    pub fn note_intake(&mut self, task: TaskId, verify: Millis) {
-        self.verify_ms.insert(task, verify);
+    pub fn note_intake(&mut self, state: &State, task: TaskId, verify: Millis) {
+        let feed = state.task(&task).ok().and_then(|(job, _)| self.feeds.get_mut(&job.id));
+        if let Some(feed) = feed {
+            feed.verify.insert(task, verify);
+        }
     }
 
     /// Notes how long a verifier says that it judged.
-    pub fn note_judged(&mut self, statement: StatementDigest, judged_in: Millis) {
-        let longest = self.judged_ms.entry(statement).or_default();
-        *longest = (*longest).max(judged_in);
+    pub fn note_judged(&mut self, state: &State, statement: StatementDigest, judged_in: Millis) {
+        let job = job_of_statement(state, &statement).and_then(|job| state.jobs.get(&job));
+        let Some(job) = job.filter(|job| job.statement == Some(statement)) else { return };
+        let Some(feed) = self.feeds.get_mut(&job.id) else { return };
+        let known = feed.judged.filter(|(known, _)| *known == statement);
+        let longest = known.map_or(judged_in, |(_, longest)| longest.max(judged_in));
+        feed.judged = Some((statement, longest));
     }
 
     /// A job's view, with the measurements that are kept in memory only.
     #[must_use]
     pub fn job(&self, network: &Network, id: &JobId) -> Option<v1::Job> {
         let mut view = proofgrid_proto::convert::job_view(network, id)?;
+        let Some(feed) = self.feeds.get(id) else { return Some(view) };
         for task in &mut view.tasks {
             let known = TaskId::try_from(task.task_id.as_slice()).ok();
-            let measured = known.and_then(|id| self.verify_ms.get(&id));
+            let measured = known.and_then(|id| feed.verify.get(&id));
             task.verify_ms = measured.map_or(0, |verify| verify.get());
         }
-        if let Some(statement) = &mut view.statement {
-            let known = StatementDigest::try_from(statement.statement_digest.as_slice()).ok();
-            let longest = known.and_then(|digest| self.judged_ms.get(&digest));
-            statement.verify_ms = longest.map_or(0, |judged_in| judged_in.get());
+        if let Some(statement) = &mut view.statement
+            && let Some((known, longest)) = feed.judged
+            && known.as_bytes() == statement.statement_digest.as_slice()
+        {
+            statement.verify_ms = longest.get();
         }
         Some(view)
     }
@@ -113,25 +189,41 @@ impl Feeds {
         std::mem::take(&mut self.touched)
     }
 
-    /// A job's events from a number on, and the number of the next one to come.
+    /// A job's events from a number on, and the number of the next one to come; `None` if it was
+    /// quiet for so long that its events went. Of those that went alone an event says so.
     #[must_use]
-    pub fn since(&self, job: &JobId, from: u64) -> (Vec<v1::JobEvent>, u64) {
-        let Some(feed) = self.feeds.get(job) else { return (Vec::new(), 0) };
+    pub fn since(&self, job: &JobId, from: u64) -> Option<(Vec<v1::JobEvent>, u64)> {
+        let feed = self.feeds.get(job)?;
+        let mut events = Vec::new();
+        if let Some(first) = feed.events.front().filter(|first| first.sequence > from) {
+            let sequence = first.sequence.saturating_sub(1);
+            events.push(v1::JobEvent {
+                sequence,
+                text: CUT.to_owned(),
+                detail: None,
+                ..first.clone()
+            });
+        }
         let is_new = |event: &&v1::JobEvent| event.sequence >= from;
-        (feed.events.iter().filter(is_new).cloned().collect(), feed.next)
+        events.extend(feed.events.iter().filter(is_new).cloned());
+        Some((events, feed.next))
     }
 
     /// The running tasks of a job, as events that repeat the number of the last one: progress has
     /// no number of its own, because it is gone after a restart.
     #[must_use]
-    pub fn running(&self, job: &JobId, network: &Network, now: UnixMillis) -> Vec<v1::JobEvent> {
-        let Some(feed) = self.feeds.get(job) else { return Vec::new() };
+    pub fn running(
+        job: &JobId,
+        network: &Network,
+        now: UnixMillis,
+        following: u64,
+    ) -> Vec<v1::JobEvent> {
         let Some(view) = network.job(job) else { return Vec::new() };
         let event = |task: &TaskView| {
             let (phase, _) = task.progress.as_ref()?;
             let detail = proofgrid_proto::convert::task_view(task, view.plan.as_ref());
             Some(v1::JobEvent {
-                sequence: feed.next.saturating_sub(1),
+                sequence: following.saturating_sub(1),
                 time_unix_ms: now.get(),
                 state: v1::JobState::from(view.state.kind()).into(),
                 text: format!("segment {}: {phase}", task.index),
@@ -140,6 +232,26 @@ impl Feeds {
         };
         view.tasks.iter().filter_map(event).collect()
     }
+}
+
+/// What is known of a job whose events went: its way through the states, after a word about the
+/// rest. Numbered from `from` on, so that whoever watches again hears how it ended.
+#[must_use]
+pub fn remembered(job: &Job, from: u64) -> (Vec<v1::JobEvent>, u64) {
+    let event = |at: UnixMillis, state: JobStateKind, text: &str| v1::JobEvent {
+        sequence: 0,
+        time_unix_ms: at.get(),
+        state: v1::JobState::from(state).into(),
+        text: text.to_owned(),
+        detail: None,
+    };
+    let cut = event(job.submitted_at, JobStateKind::AwaitingInput, CUT);
+    let steps = job.history.iter().map(|step| event(step.at, step.state, &step.reason));
+    let number = |(sequence, event)| v1::JobEvent { sequence, ..event };
+    let numbers = std::iter::successors(Some(from), |number| number.checked_add(1));
+    let events: Vec<_> = numbers.zip(std::iter::once(cut).chain(steps)).map(number).collect();
+    let following = from.saturating_add(events.len() as u64);
+    (events, following)
 }
 
 /// A task as one fact leaves it: only what the fact itself says, so that a replay says the same.

@@ -8,6 +8,8 @@
 //! It refuses to do work: planning, judging and pairing happen elsewhere and come back as inputs.
 
 mod feed;
+#[cfg(test)]
+mod tests;
 mod watch;
 
 use std::collections::BTreeMap;
@@ -28,7 +30,7 @@ use crate::error::{DispatcherError, EdgeError};
 use crate::limits::{BATCH_INPUTS_MAX, INBOX_MAX, TICK};
 use crate::shared::LiveEpochs;
 
-pub use feed::Feeds;
+pub use feed::{Feeds, remembered};
 pub use watch::WatchHub;
 
 /// Called once with the answer to an input, inside the actor after the flush: must be short.
@@ -194,6 +196,24 @@ impl ActorHandle {
 /// An inbox and the end that the actor reads.
 pub(crate) struct Inbox(mpsc::Receiver<Command>);
 
+#[cfg(test)]
+impl Inbox {
+    /// The next input and what answers it; anything else is passed over.
+    pub(crate) async fn next_input(&mut self) -> (Input, Reply) {
+        loop {
+            let command = self.0.recv().await.expect("a handle is held");
+            if let Command::Apply { input, reply } = command {
+                return (*input, reply);
+            }
+        }
+    }
+
+    /// Whether nothing waits.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
 pub(crate) fn inbox() -> (ActorHandle, Inbox) {
     let (sender, receiver) = mpsc::channel(INBOX_MAX);
     (ActorHandle { inbox: sender }, Inbox(receiver))
@@ -326,9 +346,11 @@ impl Actor {
                 self.collect(batch, outcome, reply);
             }
             Command::Read(reader) => batch.readers.push(reader),
-            Command::Note(Note::Intake { task, verify }) => self.feeds.note_intake(task, verify),
+            Command::Note(Note::Intake { task, verify }) => {
+                self.feeds.note_intake(self.network.state(), task, verify);
+            }
             Command::Note(Note::Judged { statement, judged_in }) => {
-                self.feeds.note_judged(statement, judged_in);
+                self.feeds.note_judged(self.network.state(), statement, judged_in);
             }
         }
     }

@@ -8,7 +8,8 @@ use std::sync::Arc;
 use proofgrid_core::ids::{Address, Attempt, JobId, LeaseToken, PublicValuesDigest, TaskId};
 use proofgrid_core::job::JobSpec;
 use proofgrid_core::network::{
-    Input, IntakeDepth, IntakeOutcome, JobPlan, LeaseRef, PlannedSegment, ProofReport,
+    Answer, Input, IntakeDepth, IntakeOutcome, JobPlan, LeaseRef, PlannedSegment, ProofReport,
+    Refusal as CoreRefusal,
 };
 use proofgrid_core::statement::SegmentRecord;
 use proofgrid_judge::{JudgeRequest, Judged};
@@ -20,7 +21,10 @@ use proofgrid_proto::convert::{CompletionReply, ProverOrder};
 use proofgrid_store::blob::BlobError;
 
 use super::{EffectParts, tell_prover};
-use crate::actor::Note;
+use crate::actor::{Note, Reply};
+
+#[cfg(test)]
+mod tests;
 
 /// A delivered proof to look at.
 #[derive(Clone, Debug)]
@@ -66,24 +70,46 @@ impl IntakeJob {
     }
 }
 
+/// Looks, and hands the verdict to the actor. What the prover is told is what the actor decided, and
+/// only once that is durable: it may throw its own copy of the proof away on the answer.
 pub(super) async fn run(parts: &EffectParts, work: IntakeJob) {
     let outcome = look(parts, &work).await;
     let (task, attempt, prover) = (work.task, work.attempt, work.prover);
-    let reply = match &outcome {
-        IntakeOutcome::Accepted(_) => CompletionReply::Accepted,
+    match &outcome {
+        IntakeOutcome::Accepted(_) => {}
         IntakeOutcome::Refused { code, text } => {
             tracing::warn!(%task, %prover, %code, %text, "intake refused a proof");
-            CompletionReply::Refused(format!("{code}: {text}"))
         }
         IntakeOutcome::Unjudged { reason } => {
             tracing::warn!(%task, %prover, %reason, "intake could not judge a proof");
-            CompletionReply::Unjudged(reason.clone())
         }
-    };
-    parts.actor.deliver(Input::IntakeJudged { task, attempt, prover, outcome }).await;
-    if let Some(token) = work.token {
-        let lease = LeaseRef { task, attempt, token };
-        tell_prover(&parts.directory, prover, ProverOrder::Completion { lease, reply });
+    }
+    let (directory, token) = (Arc::clone(&parts.directory), work.token);
+    let reply: Reply = Box::new(move |answer| {
+        if let (Some(reply), Some(token)) = (reply_to(answer), token) {
+            let lease = LeaseRef { task, attempt, token };
+            tell_prover(&directory, prover, ProverOrder::Completion { lease, reply });
+        }
+    });
+    let input = Input::IntakeJudged { task, attempt, prover, outcome };
+    // Fails only at the end of the process; the next start judges again.
+    let _ = parts.actor.hand_over(input, reply).await;
+}
+
+/// What a prover is told of the actor's decision.
+fn reply_to(answer: Result<Answer, CoreRefusal>) -> Option<CompletionReply> {
+    match answer {
+        Ok(Answer::ProofAccepted) => Some(CompletionReply::Accepted),
+        Ok(Answer::ProofRefused { code, text }) => {
+            Some(CompletionReply::Refused(format!("{code}: {text}")))
+        }
+        Ok(Answer::ProofUnjudged { reason }) => Some(CompletionReply::Unjudged(reason)),
+        // Its job ended meanwhile, or another proof of the task was accepted.
+        Ok(_) => Some(CompletionReply::AlreadyDone),
+        Err(refusal) => {
+            tracing::error!(%refusal, "the verdict of intake was refused");
+            None
+        }
     }
 }
 

@@ -7,6 +7,7 @@
 
 mod intake;
 mod plan;
+mod removal;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -26,11 +27,13 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::actor::ActorHandle;
+use crate::blobs::Pins;
 use crate::limits::{DELETIONS_MAX, JUDGEMENTS_MAX, PLANNERS_MAX};
 use crate::session::directory::Directory;
 
 pub use intake::IntakeJob;
 pub use plan::{PlanRefusal, Workforce, plan_input};
+pub use removal::Remover;
 
 /// A queue of work of one kind: what is owed, started as workers come free.
 struct Queue<T> {
@@ -101,6 +104,8 @@ pub struct EffectParts {
     pub directory: Arc<Directory>,
     /// Blobs.
     pub blobs: BlobStore,
+    /// Which blobs may not be removed just now.
+    pub pins: Arc<Pins>,
     /// Programs.
     pub programs: Arc<Registry>,
     /// The sandbox.
@@ -133,10 +138,19 @@ impl Effects {
             let parts = judging.clone();
             async move { intake::run(&parts, work).await }
         };
-        let (blobs, actor) = (parts.blobs.clone(), parts.actor.clone());
+        let remover = Remover {
+            blobs: parts.blobs.clone(),
+            actor: parts.actor.clone(),
+            pins: Arc::clone(&parts.pins),
+        };
         let delete = move |digest: BlobDigest| {
-            let (blobs, actor) = (blobs.clone(), actor.clone());
-            async move { delete(&blobs, &actor, digest).await }
+            let remover = remover.clone();
+            async move {
+                match remover.remove(digest).await {
+                    Ok(removed) => tracing::debug!(%digest, removed, "blob released"),
+                    Err(error) => tracing::warn!(%digest, %error, "a blob could not be removed"),
+                }
+            }
         };
         Self {
             directory: Arc::clone(&parts.directory),
@@ -211,6 +225,9 @@ impl Effects {
                 let offer = StatementOffer { digest, spec, opened, epoch, table };
                 self.tell_verifiers(&verifiers, &VerifierOrder::Statement(Box::new(offer)));
             }
+            Effect::WithdrawStatement { verifiers, statement, reason: text } => {
+                self.tell_verifiers(&verifiers, &VerifierOrder::Withdrawn { statement, text });
+            }
             Effect::RequestAttestation { verifiers, request } => {
                 match proofgrid_core::batch::Batch::new(request.leaves) {
                     Ok(batch) => {
@@ -263,18 +280,6 @@ impl Effects {
         for verifier in verifiers {
             self.directory.send_verifier(verifier.session, order.clone());
         }
-    }
-}
-
-/// Removes a blob, unless somebody has come to need it meanwhile.
-async fn delete(blobs: &BlobStore, actor: &ActorHandle, digest: BlobDigest) {
-    let is_wanted = actor.read(move |view| view.network.wants_blob(&digest)).await;
-    if is_wanted != Ok(false) {
-        return;
-    }
-    match blobs.delete(digest).await {
-        Ok(_) => tracing::debug!(%digest, "blob removed"),
-        Err(error) => tracing::warn!(%digest, %error, "a blob could not be removed"),
     }
 }
 

@@ -12,6 +12,9 @@ use thiserror::Error;
 use super::{EffectParts, PlanJob};
 use crate::limits::{PLAN_PAUSE, PLAN_TRIES_MAX};
 
+#[cfg(test)]
+mod tests;
+
 /// Why a job cannot be cut; the requester is told.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum PlanRefusal {

@@ -38,12 +38,13 @@ impl AdminGate {
         call: AdminCall,
     ) -> Result<(), EdgeError> {
         let signed = SignedRequest::of_admin(authority, call)?;
-        let signer = signer_of(&signed, self.shared.network, clock::now().as_seconds())?;
+        let now = clock::now();
+        let signer = signer_of(&signed, self.shared.network, now.as_seconds())?;
         let allowed = self.shared.config.administrators.as_ref();
         if !allowed.is_some_and(|allowed| allowed.contains(&signer)) {
             return Err(EdgeError::NotAllowed(format!("{signer} is no administrator here")));
         }
-        self.shared.admin_nonces.take(signer, &signed.request)?;
+        self.shared.admin_nonces.take(signer, &signed.request, now)?;
         tracing::info!(administrator = %signer, action = call.action(), "administrative call");
         Ok(())
     }

@@ -23,7 +23,7 @@ use proofgrid_proto::v1::job_service_server::JobService;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 
-use crate::actor::View;
+use crate::actor::{Feeds, View, remembered};
 use crate::auth::signer_of;
 use crate::clock;
 use crate::effects::{PlanRefusal, Workforce, plan_input};
@@ -346,16 +346,23 @@ async fn watch(
 ) -> Result<(), EdgeError> {
     let mut watcher = shared.hub.watch(job)?;
     let mut next = from;
+    let mut is_first = true;
     loop {
         let look = move |view: &View<'_>| {
             let found = view.network.state().jobs.get(&job)?;
-            let (mut events, following) = view.feeds.since(&job, next);
-            events.extend(view.feeds.running(&job, view.network, clock::now()));
-            Some((events, following, found.state.kind().is_terminal()))
+            let is_over = found.state.kind().is_terminal();
+            let (mut events, following) = match view.feeds.since(&job, next) {
+                Some(kept) => kept,
+                None if is_first || is_over => remembered(found, next),
+                None => (Vec::new(), next),
+            };
+            events.extend(Feeds::running(&job, view.network, clock::now(), following));
+            Some((events, following, is_over))
         };
         let found = shared.actor.read(look).await?;
         let (events, following, is_over) = found.ok_or(EdgeError::UnknownJob(job))?;
         next = following.max(next);
+        is_first = false;
         for event in events {
             let message = v1::WatchJobResponse { event: Some(event) };
             if sender.send(Ok(message)).await.is_err() {

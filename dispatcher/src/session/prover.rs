@@ -113,6 +113,8 @@ impl ProverGate {
 
     /// A completion counts only when the bytes are here: the prover uploads before it completes.
     async fn complete(link: &Link, lease: LeaseRef, report: ProofReport) -> Result<(), EdgeError> {
+        // Until the delivery is handed over nobody removes the bytes that it counts on.
+        let pin = link.shared.pins.pin(report.proof).await;
         match link.shared.blobs.length(report.proof).await? {
             Some(length) if length == report.bytes => {}
             Some(_) => {
@@ -129,7 +131,9 @@ impl ProverGate {
             };
             Some(ProverOrder::Completion { lease, reply })
         });
-        link.shared.actor.hand_over(input, answer).await
+        let handed_over = link.shared.actor.hand_over(input, answer).await;
+        drop(pin);
+        handed_over
     }
 }
 

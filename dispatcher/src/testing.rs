@@ -1,0 +1,96 @@
+//! A dispatcher without its server, for tests that look inside or hold its clock.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use proofgrid_core::network::{Fact, Input, Network, NetworkConfig};
+use proofgrid_core::units::{ByteCount, UnixMillis};
+use proofgrid_store::blob::{BlobStore, BlobStoreConfig};
+use proofgrid_store::journal::{Journal, JournalConfig};
+use tempfile::TempDir;
+use tokio_util::sync::CancellationToken;
+
+use crate::actor::{self, Actor, Feeds, Inbox};
+use crate::effects::EffectParts;
+use crate::shared::Shared;
+use crate::{Assembly, assemble};
+
+#[path = "../tests/support/fixtures.rs"]
+#[allow(dead_code, reason = "shared with the tests from outside")]
+mod fixtures;
+
+pub(crate) use fixtures::*;
+
+pub(crate) fn machine() -> NetworkConfig {
+    config().state_machine().unwrap()
+}
+
+/// What inputs leave behind, each applied at its time.
+pub(crate) fn facts_of(inputs: impl IntoIterator<Item = (u64, Input)>) -> Vec<Fact> {
+    let mut network = Network::new(machine());
+    let apply = |(at, input)| network.apply(input, UnixMillis::new(at)).facts;
+    inputs.into_iter().flat_map(apply).collect()
+}
+
+pub(crate) fn store(directory: &Path) -> BlobStore {
+    BlobStore::open(&BlobStoreConfig::new(directory)).unwrap()
+}
+
+/// A dispatcher after these facts, whose actor does not run yet.
+pub(crate) struct Idle {
+    pub(crate) actor: Actor,
+    pub(crate) shared: Arc<Shared>,
+    /// Where its blobs are; gone when dropped.
+    pub(crate) directory: TempDir,
+}
+
+impl Idle {
+    pub(crate) fn after(facts: &[Fact]) -> Self {
+        Self::assembled(facts, Feeds::default(), Journal::open(&JournalConfig::memory()).unwrap())
+    }
+
+    /// With feeds that are empty yet and a journal that the facts are not written to.
+    pub(crate) fn assembled(facts: &[Fact], mut feeds: Feeds, journal: Journal) -> Self {
+        let network = Network::replay(machine(), facts.iter().cloned()).unwrap();
+        for fact in facts {
+            feeds.absorb(fact, network.state());
+        }
+        let directory = TempDir::new().unwrap();
+        let programs = Arc::new(proofgrid_programs::registry());
+        let (actor, shared) = assemble(Assembly {
+            config: config(),
+            network,
+            feeds,
+            journal,
+            blobs: store(directory.path()),
+            judge: no_judge(Arc::clone(&programs)),
+            programs,
+            shutdown: CancellationToken::new(),
+        });
+        Self { actor, shared, directory }
+    }
+
+    /// Lets the actor run until the test's runtime ends.
+    pub(crate) fn run(self) -> (Arc<Shared>, TempDir) {
+        tokio::spawn(self.actor.run(CancellationToken::new()));
+        (self.shared, self.directory)
+    }
+}
+
+/// What effects need, and the inbox that their results go to.
+pub(crate) fn effect_parts() -> (EffectParts, Inbox, TempDir) {
+    let (actor, inbox) = actor::inbox();
+    let directory = TempDir::new().unwrap();
+    let programs = Arc::new(proofgrid_programs::registry());
+    let parts = EffectParts {
+        actor,
+        directory: Arc::default(),
+        blobs: store(directory.path()),
+        pins: Arc::default(),
+        judge: no_judge(Arc::clone(&programs)),
+        programs,
+        planning_memory: ByteCount::new(2 << 30),
+        planning_provers: 2,
+    };
+    (parts, inbox, directory)
+}
