@@ -3,6 +3,7 @@
 //! `PROOFGRID_<SECTION>__<KEY>` overrides a key: `PROOFGRID_PROVER__SLOTS=2`. Unknown keys are
 //! refused, durations and sizes carry their unit in the key, and secrets are named by path only.
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -22,7 +23,8 @@ use proofgrid_oracle::rpc::{Chain, RpcSettings};
 use proofgrid_oracle::view::ChainViewClient;
 use proofgrid_prover::config::ProverConfig;
 use proofgrid_store::journal::EngineKind;
-use proofgrid_verifier::config::VerifierConfig;
+use proofgrid_verifier::config::{Retention, VerifierConfig};
+use proofgrid_verifier::limits::{KEPT_AT_LEAST, MIRRORS_MAX};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use tonic::transport::{Certificate, ClientTlsConfig, Endpoint};
@@ -201,6 +203,27 @@ pub struct VerifierSection {
     /// How long to wait for the own node to show an epoch before abstaining, in milliseconds.
     #[serde(default = "default_chain_patience_ms")]
     pub chain_patience_ms: u64,
+    /// How long judged proofs are kept after their statement was attested, in hours; at least 24.
+    #[serde(default = "default_proof_retention_hours")]
+    pub proof_retention_hours: u64,
+    /// Bytes of kept proofs above which the oldest go earlier, none of them within 24 hours and none
+    /// of a statement that is judged and not attested.
+    #[serde(default = "default_proof_bytes_max")]
+    pub proof_bytes_max: u64,
+    /// Where anybody may read the kept proofs by digest, in plain text; nowhere if absent.
+    #[serde(default)]
+    pub mirror_listen: Option<SocketAddr>,
+    /// Mirrors of other verifiers, tried in this order when the dispatcher has no proof.
+    #[serde(default)]
+    pub mirror_urls: Vec<String>,
+}
+
+fn default_proof_retention_hours() -> u64 {
+    Retention::default().time.as_secs() / 3_600
+}
+
+fn default_proof_bytes_max() -> u64 {
+    Retention::default().bytes_max.get()
 }
 
 const fn default_chain_patience_ms() -> u64 {
@@ -235,6 +258,18 @@ impl VerifierSection {
             let tls = ClientTlsConfig::new().ca_certificate(Certificate::from_pem(pem));
             dispatcher = dispatcher.tls_config(tls).context("dispatcher_ca_file")?;
         }
+        let retention = Duration::from_secs(self.proof_retention_hours.saturating_mul(3_600));
+        anyhow::ensure!(
+            retention >= KEPT_AT_LEAST,
+            "proof_retention_hours = {}: proofs are kept for at least {} hours",
+            self.proof_retention_hours,
+            KEPT_AT_LEAST.as_secs() / 3_600
+        );
+        anyhow::ensure!(
+            self.mirror_urls.len() <= MIRRORS_MAX,
+            "mirror_urls has {} entries, at most {MIRRORS_MAX} are asked",
+            self.mirror_urls.len()
+        );
         Ok(VerifierConfig {
             dispatcher,
             server: self.dispatcher_address.map(|address| address.0),
@@ -242,16 +277,35 @@ impl VerifierSection {
             operator: self.operator.0,
             data_directory: self.data_dir.clone(),
             chain_patience: Duration::from_millis(self.chain_patience_ms),
+            mirrors: self.mirror_urls.iter().map(|url| mirror(url)).collect::<Result<_, _>>()?,
+            mirror_listen: self.mirror_listen,
+            retention: Retention {
+                time: retention,
+                bytes_max: ByteCount::new(self.proof_bytes_max),
+            },
             version: crate::VERSION.chars().take(64).collect(),
         })
     }
+}
+
+/// A mirror that proofs are read from. Their digests are checked, so plain text is as good as TLS.
+fn mirror(url: &str) -> anyhow::Result<Endpoint> {
+    anyhow::ensure!(
+        url.starts_with("http://"),
+        "mirror_urls {url:?}: mirrors are read in plain text; write http://host:port"
+    );
+    let endpoint = Endpoint::from_shared(url.to_owned())
+        .with_context(|| format!("mirror_urls {url:?}: write http://host:port"))?;
+    Ok(endpoint.connect_timeout(CONNECT_TIMEOUT).tcp_nodelay(true))
 }
 
 /// `oracle.toml`.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct OracleFile {
-    /// The oracle; names its own key.
+    /// The wallet that pays for its transactions.
+    pub key: KeyConfig,
+    /// The oracle.
     pub oracle: OracleConfig,
 }
 

@@ -1,10 +1,15 @@
 //! What a verifier needs to be told.
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use proofgrid_core::ids::{Address, NetworkId};
+use proofgrid_core::units::ByteCount;
 use tonic::transport::Endpoint;
+
+#[cfg(doc)]
+use crate::limits::{KEPT_AT_LEAST, MIRRORS_MAX, OPEN_AT_MOST};
 
 /// Configuration of one verifier.
 #[derive(Clone, Debug)]
@@ -22,8 +27,32 @@ pub struct VerifierConfig {
     pub data_directory: PathBuf,
     /// How long to wait for the own chain view to show an epoch before abstaining.
     pub chain_patience: Duration,
+    /// Other verifiers, by address, that proofs are read from when the dispatcher has none; at most
+    /// [`MIRRORS_MAX`]. A mirror can withhold a proof, not change it.
+    pub mirrors: Vec<Endpoint>,
+    /// Where anybody may read this verifier's kept proofs by digest; nowhere if `None`.
+    pub mirror_listen: Option<SocketAddr>,
+    /// How long proofs are kept.
+    pub retention: Retention,
     /// Version text of the build, at most 64 bytes.
     pub version: String,
+}
+
+/// How long judged proofs are kept. Whatever is set here, a proof stays for [`KEPT_AT_LEAST`], and as
+/// long as a statement over it is judged but not attested, up to [`OPEN_AT_MOST`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Retention {
+    /// How long after the last statement over a proof was attested.
+    pub time: Duration,
+    /// Bytes above which the oldest go earlier.
+    pub bytes_max: ByteCount,
+}
+
+impl Default for Retention {
+    /// A week, as long as a dispatcher keeps blobs, and 64 GiB.
+    fn default() -> Self {
+        Self { time: Duration::from_secs(7 * 24 * 3_600), bytes_max: ByteCount::new(64 << 30) }
+    }
 }
 
 impl VerifierConfig {
@@ -37,5 +66,11 @@ impl VerifierConfig {
     #[must_use]
     pub fn proofs_directory(&self) -> PathBuf {
         Path::new(&self.data_directory).join("proofs")
+    }
+
+    /// Where it is noted which statements need which proofs.
+    #[must_use]
+    pub fn statements_directory(&self) -> PathBuf {
+        self.data_directory.join("statements")
     }
 }

@@ -21,7 +21,7 @@ use proofgrid_proto::convert::{AbstainReason, SegmentOffer, StatementOffer};
 
 use crate::chain_view::{ChainView, ProgramView, ask};
 use crate::epochs::Abstention;
-use crate::fetch::ProofSource;
+use crate::fetch::{BlobKind, ProofSource};
 use crate::limits::shorten;
 use crate::segments::{SegmentOf, SegmentOutcome, Segments};
 use crate::vote_log::{Fault, Finding};
@@ -106,7 +106,7 @@ impl Evaluator {
         if records.len() < 2 {
             return None;
         }
-        let input = source.fetch(offer.spec.input).await.ok()?;
+        let input = source.fetch(offer.spec.input, BlobKind::Input).await.ok()?;
         let (registry, id) = (Arc::clone(&self.registry), offer.spec.program);
         let search = move || {
             let program = registry.get(&id)?;

@@ -23,6 +23,34 @@ pub const DOWNLOAD_TRIES_MAX: usize = 4;
 pub const DOWNLOAD_PAUSE_MIN: Duration = Duration::from_millis(200);
 /// Silence of a download after which it is tried again.
 pub const DOWNLOAD_IDLE_MAX: Duration = Duration::from_secs(20);
+/// How long a source may take to answer at all: the dispatcher may first ask other verifiers, for
+/// at most 30 seconds.
+pub const DOWNLOAD_ANSWER_MAX: Duration = Duration::from_secs(45);
+/// Other verifiers that proofs are read from when the dispatcher has none.
+pub const MIRRORS_MAX: usize = 16;
+/// Blobs at a time that are given back to the dispatcher; each is held in memory.
+pub const GIVEN_BACK_MAX: usize = 4;
+/// Longest that giving back one blob may take.
+pub const GIVING_BACK_TIME_MAX: Duration = Duration::from_secs(600);
+/// Connections at a time of those who read proofs from this verifier.
+pub const MIRROR_CONNECTIONS_MAX: usize = 64;
+/// Reads at a time on one such connection; each holds a chunk or two in memory.
+pub const MIRROR_STREAMS_MAX: u32 = 4;
+/// Longest pause of such a reader between two chunks, and of a connection between signs of life.
+pub const MIRROR_PAUSE_MAX: Duration = Duration::from_secs(30);
+/// Age at which such a connection is closed, so that idle ones do not use up the places for ever.
+pub const MIRROR_CONNECTION_AGE_MAX: Duration = Duration::from_secs(600);
+/// Bytes of the headers of one such read (8 KiB).
+pub const MIRROR_HEADER_BYTES_MAX: u32 = 8 << 10;
+/// Nothing that was judged or attested within this time is collected: certificates are posted
+/// within minutes and final within the hour.
+pub const KEPT_AT_LEAST: Duration = Duration::from_secs(24 * 3_600);
+/// A statement that this verifier judged and never attested counts as given up after this time.
+pub const OPEN_AT_MOST: Duration = Duration::from_secs(30 * 24 * 3_600);
+/// How often old proofs are looked for.
+pub const COLLECT_INTERVAL: Duration = Duration::from_secs(600);
+/// How long an interrupted download can be resumed before its part is removed.
+pub const PARTIAL_AGE_MAX: Duration = Duration::from_secs(24 * 3_600);
 /// Pause between two looks at the chain while an epoch is not yet in the own view.
 pub const CHAIN_PAUSE: Duration = Duration::from_millis(500);
 /// Epoch tables that are remembered after the chain confirmed them.

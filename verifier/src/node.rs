@@ -1,5 +1,6 @@
 //! The running verifier: opens what it owns, then dials until it is told to stop.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -7,17 +8,19 @@ use backon::{BackoffBuilder, ExponentialBuilder};
 use proofgrid_core::crypto::bls::SecretKey;
 use proofgrid_judge::Judge;
 use proofgrid_proofs::program::Registry;
-use proofgrid_store::blob::{BlobError, BlobStore, BlobStoreConfig};
 use thiserror::Error;
+use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use crate::archive::{Archive, ArchiveError};
 use crate::chain_view::ChainView;
 use crate::config::VerifierConfig;
 use crate::epochs::{Epochs, Identity};
 use crate::evaluate::Evaluator;
 use crate::limits::{REDIAL_PAUSE_MAX, REDIAL_PAUSE_MIN};
+use crate::mirror;
 use crate::offer::Desk;
 use crate::segments::{ProofJudge, Segments};
 use crate::session::{self, SessionError, Shared};
@@ -33,7 +36,17 @@ pub enum VerifierError {
     VoteLog(#[from] VoteLogError),
     /// The directory of judged proofs cannot be used.
     #[error(transparent)]
-    Proofs(#[from] BlobError),
+    Archive(#[from] ArchiveError),
+    /// The mirror's address cannot be used.
+    #[error(
+        "cannot listen on mirror_listen = {address}: {problem}; choose another address or port"
+    )]
+    Mirror {
+        /// The address.
+        address: SocketAddr,
+        /// What the system said.
+        problem: String,
+    },
     /// The verifier's task panicked: a bug.
     #[error("the verifier stopped on a bug: {0}; report it, then start again")]
     Bug(String),
@@ -47,6 +60,7 @@ pub struct Verifier;
 #[derive(Debug)]
 pub struct VerifierHandle {
     status: watch::Receiver<VerifierStatus>,
+    mirror: Option<SocketAddr>,
     task: JoinHandle<Result<(), VerifierError>>,
 }
 
@@ -55,6 +69,12 @@ impl VerifierHandle {
     #[must_use]
     pub fn status(&self) -> VerifierStatus {
         self.status.borrow().clone()
+    }
+
+    /// Where its mirror listens, with the port that the system chose if it was to.
+    #[must_use]
+    pub const fn mirror(&self) -> Option<SocketAddr> {
+        self.mirror
     }
 
     /// The status and every change of it.
@@ -77,7 +97,8 @@ impl Verifier {
     /// runtime. The key never leaves the returned verifier and is wiped with it.
     ///
     /// # Errors
-    /// When the vote log is in use, damaged or unreadable, or the data directory cannot be used.
+    /// When the vote log is in use, damaged or unreadable, the data directory cannot be used, or the
+    /// mirror's address is taken.
     pub fn start(
         config: VerifierConfig,
         key: SecretKey,
@@ -87,34 +108,63 @@ impl Verifier {
         shutdown: CancellationToken,
     ) -> Result<VerifierHandle, VerifierError> {
         let log = VoteLog::open(&config.vote_log_path())?;
-        let store = BlobStore::open(&BlobStoreConfig::new(config.proofs_directory()))?;
+        let archive = Archive::open(&config)?;
+        let listen = |address| {
+            mirror::bind(address)
+                .map_err(|error| VerifierError::Mirror { address, problem: error.to_string() })
+        };
+        let listener = config.mirror_listen.map(listen).transpose()?;
         let (status_sender, status) = watch::channel(VerifierStatus {
             logged_verdicts: log.len() as u64,
             ..VerifierStatus::default()
         });
         let signer = Arc::new(Signer::new(key, config.network, config.operator, log));
-        let desk = desk(&config, signer, registry, Arc::new(judge), view, status_sender);
-        let shared = Arc::new(Shared { config, desk, store });
-        let task = tokio::spawn(async move { serve(&shared, &shutdown).await });
-        Ok(VerifierHandle { status, task })
+        let around = Around { signer, registry, view, status: status_sender, archive };
+        let desk = desk(&config, Arc::new(judge), around);
+        let mirror = listener.as_ref().and_then(|listener| listener.local_addr().ok());
+        let task = tokio::spawn(run(Shared { config, desk }, listener, shutdown));
+        Ok(VerifierHandle { status, mirror, task })
     }
 }
 
-pub(crate) fn desk(
-    config: &VerifierConfig,
-    signer: Arc<Signer>,
-    registry: Arc<Registry>,
-    judge: Arc<dyn ProofJudge>,
-    view: Arc<dyn ChainView>,
-    status: watch::Sender<VerifierStatus>,
-) -> Desk {
+/// What a desk stands on.
+pub(crate) struct Around {
+    pub(crate) signer: Arc<Signer>,
+    pub(crate) registry: Arc<Registry>,
+    pub(crate) view: Arc<dyn ChainView>,
+    pub(crate) status: watch::Sender<VerifierStatus>,
+    pub(crate) archive: Archive,
+}
+
+pub(crate) fn desk(config: &VerifierConfig, judge: Arc<dyn ProofJudge>, around: Around) -> Desk {
+    let Around { signer, registry, view, status, archive } = around;
     let (network, operator) = (config.network, config.operator);
     let identity = Identity { network, operator, key: signer.public_key() };
     let patience = config.chain_patience;
     let epochs = Epochs::new(Arc::clone(&view), identity, patience);
     let segments = Segments::new(judge);
     let evaluator = Evaluator { network, registry, view, patience, segments };
-    Desk { epochs, evaluator, signer, status }
+    Desk { epochs, evaluator, signer, archive, status }
+}
+
+/// Serves sessions, and beside them the mirror and the order in the archive, until one ends it.
+async fn run(
+    shared: Shared,
+    listener: Option<TcpListener>,
+    shutdown: CancellationToken,
+) -> Result<(), VerifierError> {
+    let shared = Arc::new(shared);
+    let archive = &shared.desk.archive;
+    // Ends the mirror when this verifier ends by itself.
+    let closing = shutdown.child_token();
+    let _closing = closing.clone().drop_guard();
+    if let Some(listener) = listener {
+        tokio::spawn(mirror::serve(listener, archive.store.clone(), closing));
+    }
+    tokio::select! {
+        ended = serve(&shared, &shutdown) => ended,
+        never = archive.keep_in_order() => match never {},
+    }
 }
 
 async fn serve(shared: &Arc<Shared>, shutdown: &CancellationToken) -> Result<(), VerifierError> {

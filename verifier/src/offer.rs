@@ -9,6 +9,7 @@ use proofgrid_core::statement::Verdict;
 use proofgrid_proto::convert::{SegmentOffer, StatementOffer, VerifierMessage};
 use tokio::sync::watch;
 
+use crate::archive::Archive;
 use crate::epochs::{Abstention, Epochs};
 use crate::evaluate::Evaluator;
 use crate::fetch::ProofSource;
@@ -22,6 +23,7 @@ pub(crate) struct Desk {
     pub(crate) epochs: Epochs,
     pub(crate) evaluator: Evaluator,
     pub(crate) signer: Arc<Signer>,
+    pub(crate) archive: Archive,
     pub(crate) status: watch::Sender<VerifierStatus>,
 }
 
@@ -56,7 +58,10 @@ impl Desk {
                         finding,
                         judged_in,
                     };
-                    self.signer.record(entry).await?
+                    let logged = self.signer.record(entry).await?;
+                    let proofs = offer.opened.records.iter().map(|record| record.proof);
+                    self.archive.judged(offer.digest, proofs.collect()).await;
+                    logged
                 }
                 Err(abstention) => return Ok(self.abstain(offer, abstention)),
             },
@@ -137,6 +142,9 @@ impl Desk {
                     target: "verifier", root = %batch.root(), count = batch.count(),
                     epoch = epoch.get(), "attested a batch"
                 );
+                for leaf in batch.leaves() {
+                    self.archive.attested(leaf.statement).await;
+                }
                 let attestation = signed.attestation;
                 VerifierMessage::Attest { attestation, signature: signed.signature }
             }

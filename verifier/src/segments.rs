@@ -18,7 +18,7 @@ use proofgrid_proto::convert::AbstainReason;
 use tokio::sync::OnceCell;
 
 use crate::epochs::Abstention;
-use crate::fetch::ProofSource;
+use crate::fetch::{BlobKind, ProofSource};
 use crate::limits::JUDGED_SEGMENTS_MAX;
 
 /// What judges one proof; the sandbox, except in tests of everything around it.
@@ -125,7 +125,7 @@ impl Segments {
         key: SegmentKey,
         source: &dyn ProofSource,
     ) -> Result<SegmentOutcome, Abstention> {
-        let proof = source.fetch(key.proof).await.map_err(|error| {
+        let proof = source.fetch(key.proof, BlobKind::Proof).await.map_err(|error| {
             Abstention::new(AbstainReason::MissingBlob, format!("segment {}: {error}", key.index))
         })?;
         let (got, most) = (proof.len() as u64, of.proof_bytes_max.get());

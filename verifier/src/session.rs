@@ -9,14 +9,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use proofgrid_core::crypto::tags::Login;
-use proofgrid_core::ids::{LoginNonce, Role, SessionId, StatementDigest};
+use proofgrid_core::ids::{BlobDigest, LoginNonce, Role, SessionId, StatementDigest};
+use proofgrid_core::units::ByteCount;
 use proofgrid_proto::MESSAGE_BYTES_MAX;
 use proofgrid_proto::convert::{
     Challenge, Hello, LoginProof, VerifierMessage, VerifierOrder, Welcome,
 };
 use proofgrid_proto::v1::verifier_service_client::VerifierServiceClient;
 use proofgrid_proto::v1::{VerifierServiceSessionRequest, VerifierServiceSessionResponse};
-use proofgrid_store::blob::BlobStore;
 use thiserror::Error;
 use tokio::sync::mpsc;
 use tokio::task::{AbortHandle, JoinSet};
@@ -28,7 +28,8 @@ use tonic::transport::Channel;
 
 use crate::config::VerifierConfig;
 use crate::fetch::SessionSource;
-use crate::limits::{LOGIN_TIME_MAX, OUTGOING_MESSAGES_MAX, RUNNING_OFFERS_MAX};
+use crate::give::Giver;
+use crate::limits::{LOGIN_TIME_MAX, OUTGOING_MESSAGES_MAX, RUNNING_OFFERS_MAX, shorten};
 use crate::offer::Desk;
 use crate::vote_log::VoteLogError;
 
@@ -36,7 +37,6 @@ use crate::vote_log::VoteLogError;
 pub(crate) struct Shared {
     pub(crate) config: VerifierConfig,
     pub(crate) desk: Desk,
-    pub(crate) store: BlobStore,
 }
 
 /// Why there is no session (any more); all but the last are followed by another dial.
@@ -67,6 +67,7 @@ type Incoming = Streaming<VerifierServiceSessionResponse>;
 struct Session {
     shared: Arc<Shared>,
     source: SessionSource,
+    giver: Giver,
     outgoing: Outgoing,
     incoming: Incoming,
     welcome: Welcome,
@@ -140,11 +141,14 @@ impl Session {
         welcome: Welcome,
     ) -> Result<Self, SessionError> {
         let heartbeat = Heartbeat::start(outgoing.clone(), welcome.heartbeat_interval.into())?;
-        let operator = shared.config.operator;
-        let source = SessionSource::new(shared.store.clone(), channel, welcome.token, operator);
+        let (config, store) = (&shared.config, &shared.desk.archive.store);
+        let giver = Giver::new(store.clone(), channel.clone(), welcome.token);
+        let status = shared.desk.status.clone();
+        let source = SessionSource::new(config, store.clone(), channel, welcome.token, status);
         Ok(Self {
             shared: Arc::clone(shared),
             source,
+            giver,
             outgoing,
             incoming,
             welcome,
@@ -156,20 +160,23 @@ impl Session {
 
     async fn serve(mut self, shutdown: &CancellationToken) -> Result<(), SessionError> {
         let patience = Duration::from(self.welcome.dead_after).max(Duration::from_secs(1));
-        let mut heard = Instant::now();
+        let mut silence = Silence { heard: Instant::now(), patience };
         loop {
             let may_read = self.work.len() < RUNNING_OFFERS_MAX;
             tokio::select! {
                 () = shutdown.cancelled() => return Ok(()),
-                Some(done) = self.work.join_next() => self.finished(done)?,
+                Some(done) = self.work.join_next() => {
+                    silence.worked(Instant::now(), may_read);
+                    self.finished(done)?;
+                }
                 message = self.incoming.message(), if may_read => {
-                    heard = Instant::now();
+                    silence.heard = Instant::now();
                     let message = message.map_err(|status| {
                         SessionError::Refused(status.to_string())
                     })?;
                     self.take(message.ok_or(SessionError::Closed)?)?;
                 }
-                () = tokio::time::sleep_until(heard + patience), if may_read => {
+                () = tokio::time::sleep_until(silence.ends()), if may_read => {
                     return Err(SessionError::Silent(patience));
                 }
             }
@@ -223,6 +230,7 @@ impl Session {
                     Ok(None)
                 });
             }
+            VerifierOrder::BlobWanted { digest, length } => self.give_back(digest, length),
             VerifierOrder::Withdrawn { statement, text } => {
                 if let Some(work) = self.statements.remove(&statement) {
                     tracing::info!(target: "verifier", %statement, why = text, "withdrawn");
@@ -256,6 +264,20 @@ impl Session {
         Ok(())
     }
 
+    fn give_back(&mut self, digest: BlobDigest, length: ByteCount) {
+        let (giver, outgoing) = (self.giver.clone(), self.outgoing.clone());
+        self.work.spawn(async move {
+            if let Err(error) = giver.give(digest, length).await {
+                tracing::info!(target: "verifier", %digest, %error, "a blob is not given back");
+                let text = shorten(&error.to_string());
+                // A session that ended takes no answer; the dispatcher asks somebody else.
+                let _ =
+                    outgoing.send(VerifierMessage::BlobUnavailable { digest, text }.into()).await;
+            }
+            Ok(None)
+        });
+    }
+
     fn start_statement(&mut self, offer: Box<proofgrid_proto::convert::StatementOffer>) {
         let (shared, source) = (Arc::clone(&self.shared), self.source.clone());
         let (outgoing, statement) = (self.outgoing.clone(), offer.digest);
@@ -266,6 +288,27 @@ impl Session {
             Ok(Some(statement))
         });
         self.statements.insert(statement, work);
+    }
+}
+
+/// How long the dispatcher has been silent.
+#[derive(Clone, Copy, Debug)]
+struct Silence {
+    heard: Instant,
+    patience: Duration,
+}
+
+impl Silence {
+    /// Notes that work was done. While too much of it ran nothing was read, so that the dispatcher
+    /// could not be heard: its silence begins only now.
+    fn worked(&mut self, now: Instant, could_read: bool) {
+        if !could_read {
+            self.heard = now;
+        }
+    }
+
+    fn ends(&self) -> Instant {
+        self.heard + self.patience
     }
 }
 
@@ -359,5 +402,21 @@ impl Heartbeat {
             .spawn(beat)
             .map_err(|error| SessionError::Connect(format!("no heartbeat thread: {error}")))?;
         Ok(Self { _stop: stop })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_busy_verifier_does_not_take_the_dispatcher_for_dead() {
+        let (start, patience) = (Instant::now(), Duration::from_secs(30));
+        let after = |seconds| start + Duration::from_secs(seconds);
+        let mut silence = Silence { heard: start, patience };
+        silence.worked(after(100), false);
+        assert_eq!(silence.ends(), after(130), "nothing was read until then");
+        silence.worked(after(110), true);
+        assert_eq!(silence.ends(), after(130), "work is no sign of life of the dispatcher");
     }
 }

@@ -1,5 +1,7 @@
 //! What a verifier is doing, for its operator.
 
+use std::collections::BTreeMap;
+
 use proofgrid_core::ids::SessionId;
 
 /// A snapshot; the counters start at zero with the process.
@@ -19,6 +21,8 @@ pub struct VerifierStatus {
     pub attestations: u64,
     /// Batches that differed from the vote log.
     pub attestations_refused: u64,
+    /// Blobs that a source did not give, by source: the dispatcher and each mirror.
+    pub missing_blobs: BTreeMap<String, u64>,
     /// Messages of the dispatcher that made no sense.
     pub bad_messages: u64,
     /// Statements with a verdict in the vote log.

@@ -30,9 +30,10 @@ use proofgrid_proto::convert::StatementOffer;
 use proofgrid_store::blob::BlobError;
 use tokio::sync::watch;
 
+use crate::archive::Archive;
 use crate::chain_view::{ChainView, ChainViewError, ProgramView};
-use crate::config::VerifierConfig;
-use crate::fetch::{FetchError, ProofSource};
+use crate::config::{Retention, VerifierConfig};
+use crate::fetch::{BlobKind, FetchError, ProofSource};
 use crate::node;
 use crate::offer::Desk;
 use crate::segments::ProofJudge;
@@ -204,24 +205,29 @@ impl ProofJudge for TestJudge {
 }
 
 #[derive(Default)]
-pub(crate) struct TestSource(Mutex<HashMap<BlobDigest, Bytes>>);
+pub(crate) struct TestSource {
+    blobs: Mutex<HashMap<BlobDigest, Bytes>>,
+    /// What was asked for, and as what.
+    pub(crate) asked: Mutex<Vec<(BlobDigest, BlobKind)>>,
+}
 
 impl TestSource {
     pub(crate) fn put(&self, proof: &[u8]) -> BlobDigest {
         let digest = proof_digest(proof);
-        self.0.lock().expect("free").insert(digest, Bytes::copy_from_slice(proof));
+        self.blobs.lock().expect("free").insert(digest, Bytes::copy_from_slice(proof));
         digest
     }
 
     pub(crate) fn withhold(&self, digest: BlobDigest) {
-        self.0.lock().expect("free").remove(&digest);
+        self.blobs.lock().expect("free").remove(&digest);
     }
 }
 
 #[async_trait]
 impl ProofSource for TestSource {
-    async fn fetch(&self, digest: BlobDigest) -> Result<Bytes, FetchError> {
-        let found = self.0.lock().expect("free").get(&digest).cloned();
+    async fn fetch(&self, digest: BlobDigest, kind: BlobKind) -> Result<Bytes, FetchError> {
+        let found = self.blobs.lock().expect("free").get(&digest).cloned();
+        self.asked.lock().expect("free").push((digest, kind));
         found.ok_or(FetchError::Blob(BlobError::Missing { digest }))
     }
 }
@@ -250,23 +256,34 @@ impl ChainView for TestView {
     }
 }
 
-/// A desk over a vote log in `directory`, with the judge that counts its calls.
-pub(crate) fn desk(directory: &Path, view: TestView) -> (Desk, Arc<TestJudge>) {
-    let config = VerifierConfig {
+/// The settings of a verifier that lives in `directory` and never dials.
+pub(crate) fn config(directory: &Path) -> VerifierConfig {
+    VerifierConfig {
         dispatcher: tonic::transport::Endpoint::from_static("http://[::1]:1"),
         server: None,
         network: NETWORK,
         operator: OPERATOR,
         data_directory: directory.to_path_buf(),
         chain_patience: Duration::ZERO,
+        mirrors: Vec::new(),
+        mirror_listen: None,
+        retention: Retention::default(),
         version: "test".into(),
-    };
+    }
+}
+
+/// A desk over a vote log in `directory`, with the judge that counts its calls.
+pub(crate) fn desk(directory: &Path, view: TestView) -> (Desk, Arc<TestJudge>) {
+    let config = config(directory);
     let log = VoteLog::open(&config.vote_log_path()).expect("opens");
     let signer = Arc::new(Signer::new(key(), NETWORK, OPERATOR, log));
     let judge = Arc::new(TestJudge { registry: registry(), calls: AtomicU32::new(0) });
     let status = watch::Sender::new(VerifierStatus::default());
     let own_judge = Arc::clone(&judge) as Arc<dyn ProofJudge>;
-    let desk = node::desk(&config, signer, Arc::new(registry()), own_judge, Arc::new(view), status);
+    let archive = Archive::open(&config).expect("opens");
+    let (registry, view) = (Arc::new(registry()), Arc::new(view));
+    let around = node::Around { signer, registry, view, status, archive };
+    let desk = node::desk(&config, own_judge, around);
     (desk, judge)
 }
 

@@ -8,6 +8,7 @@ use proofgrid_core::vote::Vote;
 use proofgrid_proto::convert::AbstainReason;
 
 use super::*;
+use crate::fetch::BlobKind;
 use crate::testing::{
     BAD, EPOCH, GOOD, Job, NETWORK, OPERATOR, SLOW, TARGET, TestView, desk, entry, invalid, key,
     own_table, table,
@@ -138,6 +139,11 @@ async fn a_valid_proof_of_something_else_fails_the_claim_and_the_input_tells_whi
     job.records[1].public_values = other.records[1].public_values;
     let outcome = ask(&job, &job.offer(), TestView::default()).await;
     assert_eq!(outcome, (Answer::Invalid { segment: 1 }, 1));
+    let asked = job.source.asked.lock().expect("free").clone();
+    for (digest, kind) in asked {
+        let is_input = digest == job.spec.input;
+        assert_eq!(kind, if is_input { BlobKind::Input } else { BlobKind::Proof });
+    }
     // Without the input the verdict is the same; only the blame is less exact.
     job.source.withhold(job.spec.input);
     let outcome = ask(&job, &job.offer(), TestView::default()).await;
@@ -336,6 +342,24 @@ async fn a_batch_is_attested_only_if_every_leaf_equals_the_log() {
     ));
     let status = desk.status.borrow().clone();
     assert_eq!((status.attestations, status.attestations_refused), (1, 4));
+}
+
+#[tokio::test]
+async fn the_archive_hears_of_a_verdict_and_of_its_attestation() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let (desk, _) = desk(directory.path(), TestView::default());
+    let job = Job::of(&[&[GOOD, 1], &[GOOD, 2]]);
+    let offer = job.offer();
+    let notes = || -> Vec<String> {
+        let listed = std::fs::read_dir(directory.path().join("statements")).expect("lists");
+        listed.map(|entry| entry.expect("lists").file_name().into_string().expect("text")).collect()
+    };
+    desk.statement(&offer, &job.source).await.expect("the log works");
+    assert_eq!(notes(), [format!("{}.open", offer.digest)]);
+    let leaf = BatchLeaf { statement: offer.digest, verdict: Verdict::Valid };
+    let batch = Batch::new(vec![leaf]).expect("one leaf");
+    desk.attest(TARGET, EPOCH, own_table().digest(), &batch).await;
+    assert_eq!(notes(), [format!("{}.attested", offer.digest)]);
 }
 
 #[tokio::test]

@@ -21,8 +21,11 @@ use proofgrid_proofs::program::{Binding, PlanRequest, Unmonitored};
 use proofgrid_proto::convert::{
     AbstainReason, SegmentOffer, StatementOffer, VerifierMessage, VerifierOrder,
 };
+use proofgrid_proto::v1::DownloadBlobRequest;
+use proofgrid_proto::v1::blob_service_client::BlobServiceClient;
 use proofgrid_verifier::chain_view::{ChainView, ChainViewError, ProgramView};
-use proofgrid_verifier::{Verifier, VerifierConfig, VerifierHandle};
+use proofgrid_verifier::{Retention, Verifier, VerifierConfig, VerifierHandle};
+use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 
 use super::dispatcher::{Connection, Dispatcher, SERVER, Serving};
@@ -45,7 +48,9 @@ cases![
     a_false_claim_is_voted_invalid,
     a_vote_is_repeated_after_a_reconnect_and_a_restart_without_the_proof,
     a_broken_download_is_resumed,
-    a_lying_source_leads_to_an_abstention,
+    a_lying_source_leads_to_an_abstention_and_is_counted,
+    a_judged_proof_is_given_back_when_it_is_wanted,
+    a_proof_that_the_dispatcher_withholds_is_read_from_a_mirror,
     messages_that_make_no_sense_are_ignored,
     another_network_or_dispatcher_gets_no_login,
     heartbeats_come_while_nothing_is_offered,
@@ -99,17 +104,28 @@ impl Running {
     }
 }
 
+fn endpoint(uri: &str) -> tonic::transport::Endpoint {
+    tonic::transport::Endpoint::from_shared(uri.to_owned()).expect("a uri")
+}
+
 fn start(directory: &Path, uri: &str) -> Running {
-    let endpoint = tonic::transport::Endpoint::from_shared(uri.to_owned()).expect("a uri");
-    let config = VerifierConfig {
-        dispatcher: endpoint,
+    start_with(directory, uri, |_| {})
+}
+
+fn start_with(directory: &Path, uri: &str, change: impl FnOnce(&mut VerifierConfig)) -> Running {
+    let mut config = VerifierConfig {
+        dispatcher: endpoint(uri),
         server: Some(SERVER),
         network: NETWORK,
         operator: OPERATOR,
         data_directory: directory.to_path_buf(),
         chain_patience: Duration::ZERO,
+        mirrors: Vec::new(),
+        mirror_listen: None,
+        retention: Retention::default(),
         version: "test".into(),
     };
+    change(&mut config);
     let registry = Arc::new(proofgrid_programs::registry());
     let judge = JudgeConfig::own_binary(super::JUDGE_CHILD).expect("own path");
     let judge = Judge::new(judge, Arc::clone(&registry));
@@ -211,32 +227,67 @@ fn verdict(job: &Job, message: &VerifierMessage) -> (Verdict, Option<u32>) {
     (vote.verdict, detail.as_ref().map(|detail| detail.segment))
 }
 
+/// A verifier with an open session, and a job whose proof the dispatcher serves.
+struct Scene {
+    dispatcher: Dispatcher,
+    job: Job,
+    running: Running,
+    connection: Connection,
+    /// Removed last, when nothing runs in it any more.
+    directory: TempDir,
+}
+
+impl Scene {
+    async fn of(serving: Serving, job: Job) -> Self {
+        let directory = tempfile::tempdir().expect("a directory");
+        let mut dispatcher = Dispatcher::start(serving).await;
+        dispatcher.put(job.record.proof, &job.proof);
+        let running = start(directory.path(), &dispatcher.uri);
+        let connection = session(&mut dispatcher).await;
+        Self { dispatcher, job, running, connection, directory }
+    }
+
+    /// The answer to the offer of the job's statement.
+    async fn offered(&mut self) -> VerifierMessage {
+        self.connection.send(self.job.order()).await;
+        self.connection.answer().await
+    }
+
+    /// The verdict on the job's statement.
+    async fn voted(&mut self) -> (Verdict, Option<u32>) {
+        let answer = self.offered().await;
+        verdict(&self.job, &answer)
+    }
+
+    /// The same verifier, started again.
+    async fn restart(mut self) -> Self {
+        self.running.stop().await;
+        self.running = start(self.directory.path(), &self.dispatcher.uri);
+        self.connection = session(&mut self.dispatcher).await;
+        self
+    }
+}
+
 async fn a_real_proof_is_judged_voted_and_attested() {
-    let directory = tempfile::tempdir().expect("a directory");
-    let mut dispatcher = Dispatcher::start(Serving::Honestly).await;
-    let job = job();
-    dispatcher.put(job.record.proof, &job.proof);
-    let running = start(directory.path(), &dispatcher.uri);
-    let mut connection = session(&mut dispatcher).await;
+    let mut scene = Scene::of(Serving::Honestly, job()).await;
     let early = SegmentOffer {
-        job: job.spec.id(),
-        spec: job.spec.clone(),
-        record: job.record.clone(),
+        job: scene.job.spec.id(),
+        spec: scene.job.spec.clone(),
+        record: scene.job.record.clone(),
         num_segments: 1,
     };
-    connection.send(VerifierOrder::Segment(Box::new(early))).await;
-    connection.send(job.order()).await;
-    assert_eq!(verdict(&job, &connection.answer().await), (Verdict::Valid, None));
-    assert_eq!(dispatcher.offsets(), [0], "one download serves both offers");
+    scene.connection.send(VerifierOrder::Segment(Box::new(early))).await;
+    assert_eq!(scene.voted().await, (Verdict::Valid, None));
+    assert_eq!(scene.dispatcher.offsets(), [0], "one download serves both offers");
 
     let (epoch, digest) = (table().epoch(), table().digest());
     for wanted in [Verdict::Valid, Verdict::Invalid] {
-        let leaf = BatchLeaf { statement: job.offer().digest, verdict: wanted };
+        let leaf = BatchLeaf { statement: scene.job.offer().digest, verdict: wanted };
         let batch = Batch::new(vec![leaf]).expect("one leaf");
         let root = batch.root();
         let order = VerifierOrder::Attest { target: TARGET, epoch, table: digest, batch };
-        connection.send(order).await;
-        match (wanted, connection.answer().await) {
+        scene.connection.send(order).await;
+        match (wanted, scene.connection.answer().await) {
             (Verdict::Valid, VerifierMessage::Attest { attestation, signature }) => {
                 assert_eq!((attestation.root, attestation.count), (root, 1));
                 let message = BlsMessage::Attest(attestation);
@@ -248,100 +299,127 @@ async fn a_real_proof_is_judged_voted_and_attested() {
             (_, other) => panic!("{other:?}"),
         }
     }
-    let status = running.handle.status();
+    let status = scene.running.handle.status();
     assert_eq!((status.votes_valid, status.logged_verdicts), (1, 1));
     assert_eq!((status.attestations, status.attestations_refused), (1, 1));
-    running.stop().await;
+    scene.running.stop().await;
 }
 
 async fn a_false_claim_is_voted_invalid() {
-    let directory = tempfile::tempdir().expect("a directory");
-    let mut dispatcher = Dispatcher::start(Serving::Honestly).await;
-    let job = prove(b"1 2 64", b"1 3 64");
-    dispatcher.put(job.record.proof, &job.proof);
-    let running = start(directory.path(), &dispatcher.uri);
-    let mut connection = session(&mut dispatcher).await;
-    connection.send(job.order()).await;
-    assert_eq!(verdict(&job, &connection.answer().await), (Verdict::Invalid, Some(0)));
-    running.stop().await;
+    let mut scene = Scene::of(Serving::Honestly, prove(b"1 2 64", b"1 3 64")).await;
+    assert_eq!(scene.voted().await, (Verdict::Invalid, Some(0)));
+    scene.running.stop().await;
 }
 
 async fn a_vote_is_repeated_after_a_reconnect_and_a_restart_without_the_proof() {
-    let directory = tempfile::tempdir().expect("a directory");
-    let mut dispatcher = Dispatcher::start(Serving::Honestly).await;
-    let job = job();
-    dispatcher.put(job.record.proof, &job.proof);
-    let running = start(directory.path(), &dispatcher.uri);
-    let mut connection = session(&mut dispatcher).await;
-    connection.send(job.order()).await;
-    let first = connection.answer().await;
-    assert_eq!(verdict(&job, &first), (Verdict::Valid, None));
+    let mut scene = Scene::of(Serving::Honestly, job()).await;
+    let first = scene.offered().await;
+    assert_eq!(verdict(&scene.job, &first), (Verdict::Valid, None));
 
-    drop(connection);
-    dispatcher.withhold_all();
-    let mut connection = session(&mut dispatcher).await;
-    connection.send(job.order()).await;
-    assert_eq!(connection.answer().await, first);
-    assert_eq!(running.handle.status().sessions, 2);
-    running.stop().await;
+    scene.dispatcher.withhold_all();
+    scene.connection.hang_up();
+    scene.connection = session(&mut scene.dispatcher).await;
+    assert_eq!(scene.offered().await, first);
+    assert_eq!(scene.running.handle.status().sessions, 2);
 
-    std::fs::remove_dir_all(directory.path().join("proofs")).expect("the proofs are gone");
-    let running = start(directory.path(), &dispatcher.uri);
-    let mut connection = session(&mut dispatcher).await;
-    connection.send(job.order()).await;
-    assert_eq!(connection.answer().await, first);
-    running.stop().await;
+    std::fs::remove_dir_all(scene.directory.path().join("proofs")).expect("the proofs are gone");
+    let mut scene = scene.restart().await;
+    assert_eq!(scene.offered().await, first);
+    scene.running.stop().await;
 }
 
 async fn a_broken_download_is_resumed() {
-    let directory = tempfile::tempdir().expect("a directory");
-    let mut dispatcher = Dispatcher::start(Serving::BreakingOffOnce).await;
-    let job = job();
-    dispatcher.put(job.record.proof, &job.proof);
-    let running = start(directory.path(), &dispatcher.uri);
-    let mut connection = session(&mut dispatcher).await;
-    connection.send(job.order()).await;
-    assert_eq!(verdict(&job, &connection.answer().await), (Verdict::Valid, None));
-    let offsets = dispatcher.offsets();
+    let mut scene = Scene::of(Serving::BreakingOffOnce, job()).await;
+    assert_eq!(scene.voted().await, (Verdict::Valid, None));
+    let offsets = scene.dispatcher.offsets();
     assert!(offsets.last().is_some_and(|offset| *offset > 0), "{offsets:?}");
-    running.stop().await;
+    scene.running.stop().await;
 }
 
-async fn a_lying_source_leads_to_an_abstention() {
-    let directory = tempfile::tempdir().expect("a directory");
-    let mut dispatcher = Dispatcher::start(Serving::Lying).await;
-    let job = job();
-    dispatcher.put(job.record.proof, &job.proof);
-    let running = start(directory.path(), &dispatcher.uri);
-    let mut connection = session(&mut dispatcher).await;
-    connection.send(job.order()).await;
-    match connection.answer().await {
+async fn a_lying_source_leads_to_an_abstention_and_is_counted() {
+    let mut scene = Scene::of(Serving::Lying, job()).await;
+    match scene.offered().await {
         VerifierMessage::Abstain { reason, statement, .. } => {
-            assert_eq!((reason, statement), (AbstainReason::MissingBlob, job.offer().digest));
+            let wanted = (AbstainReason::MissingBlob, scene.job.offer().digest);
+            assert_eq!((reason, statement), wanted);
         }
         other => panic!("{other:?}"),
     }
-    assert_eq!(running.handle.status().logged_verdicts, 0);
-    running.stop().await;
+    let status = scene.running.handle.status();
+    assert_eq!(status.logged_verdicts, 0);
+    let dispatcher = format!("the dispatcher at {}/", scene.dispatcher.uri);
+    assert_eq!(status.missing_blobs, [(dispatcher, 1)].into());
+    scene.running.stop().await;
 }
 
-async fn messages_that_make_no_sense_are_ignored() {
-    let directory = tempfile::tempdir().expect("a directory");
+async fn a_judged_proof_is_given_back_when_it_is_wanted() {
+    let mut scene = Scene::of(Serving::Honestly, job()).await;
+    assert_eq!(scene.voted().await, (Verdict::Valid, None));
+    let mut scene = scene.restart().await;
+    let digest = scene.job.record.proof;
+    let length = ByteCount::new(scene.job.proof.len() as u64);
+    scene.connection.send(VerifierOrder::BlobWanted { digest, length }).await;
+    let given = scene.dispatcher.given.recv().await.expect("it uploads");
+    assert!(given == (digest, scene.job.proof.clone()), "it gives what it judged");
+
+    let unknown = BlobDigest::from_bytes([9; 32]);
+    let longer = length.saturating_add(ByteCount::new(1));
+    for (wanted, length, why) in [(unknown, length, "not hold"), (digest, longer, "are wanted")] {
+        scene.connection.send(VerifierOrder::BlobWanted { digest: wanted, length }).await;
+        match scene.connection.answer().await {
+            VerifierMessage::BlobUnavailable { digest, text } => {
+                assert_eq!(digest, wanted);
+                assert!(text.contains(why), "{text}");
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    scene.running.stop().await;
+}
+
+async fn a_proof_that_the_dispatcher_withholds_is_read_from_a_mirror() {
+    let open = |config: &mut VerifierConfig| {
+        config.mirror_listen = Some("127.0.0.1:0".parse().expect("an address"));
+    };
+    let directories = [(); 2].map(|()| tempfile::tempdir().expect("a directory"));
     let mut dispatcher = Dispatcher::start(Serving::Honestly).await;
     let job = job();
     dispatcher.put(job.record.proof, &job.proof);
-    let running = start(directory.path(), &dispatcher.uri);
+    let holder = start_with(directories[0].path(), &dispatcher.uri, open);
     let mut connection = session(&mut dispatcher).await;
-    connection.send_raw(Default::default()).await;
-    let lie = StatementOffer {
-        digest: proofgrid_core::ids::StatementDigest::from_bytes([1; 32]),
-        ..job.offer()
-    };
-    connection.send(VerifierOrder::Statement(Box::new(lie))).await;
     connection.send(job.order()).await;
     assert_eq!(verdict(&job, &connection.answer().await), (Verdict::Valid, None));
-    assert_eq!(running.handle.status().bad_messages, 2);
-    running.stop().await;
+
+    dispatcher.withhold_all();
+    let mirror = format!("http://{}", holder.handle.mirror().expect("a mirror"));
+    let reader = start_with(directories[1].path(), &dispatcher.uri, |config| {
+        config.mirrors = vec![endpoint(&mirror)];
+    });
+    let mut connection = session(&mut dispatcher).await;
+    connection.send(job.order()).await;
+    assert_eq!(verdict(&job, &connection.answer().await), (Verdict::Valid, None));
+    let from_dispatcher = format!("the dispatcher at {}/", dispatcher.uri);
+    assert_eq!(reader.handle.status().missing_blobs, [(from_dispatcher, 1)].into());
+
+    let mut client = BlobServiceClient::connect(mirror).await.expect("connects");
+    let unknown = DownloadBlobRequest { digest: vec![9; 32], offset_bytes: 0, authority: None };
+    let status = client.download_blob(unknown).await.expect_err("it holds no such blob");
+    assert_eq!(status.code(), tonic::Code::NotFound);
+    reader.stop().await;
+    holder.stop().await;
+}
+
+async fn messages_that_make_no_sense_are_ignored() {
+    let mut scene = Scene::of(Serving::Honestly, job()).await;
+    scene.connection.send_raw(Default::default()).await;
+    let lie = StatementOffer {
+        digest: proofgrid_core::ids::StatementDigest::from_bytes([1; 32]),
+        ..scene.job.offer()
+    };
+    scene.connection.send(VerifierOrder::Statement(Box::new(lie))).await;
+    assert_eq!(scene.voted().await, (Verdict::Valid, None));
+    assert_eq!(scene.running.handle.status().bad_messages, 2);
+    scene.running.stop().await;
 }
 
 async fn another_network_or_dispatcher_gets_no_login() {

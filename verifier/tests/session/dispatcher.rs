@@ -15,6 +15,7 @@ use proofgrid_proto::convert::{
 };
 use proofgrid_proto::v1::blob_service_server::{BlobService, BlobServiceServer};
 use proofgrid_proto::v1::download_blob_response::Part;
+use proofgrid_proto::v1::upload_blob_request::Part as UpPart;
 use proofgrid_proto::v1::verifier_service_server::{VerifierService, VerifierServiceServer};
 use proofgrid_proto::{SESSION_TOKEN_METADATA, v1};
 use tokio::sync::mpsc;
@@ -40,6 +41,16 @@ struct Blobs {
     serving: Serving,
     /// Offsets that were asked for.
     offsets: Arc<Mutex<Vec<u64>>>,
+    given: mpsc::Sender<(BlobDigest, Vec<u8>)>,
+}
+
+fn check_token<T>(request: &Request<T>) -> Result<(), Status> {
+    let token = request.metadata().get_bin(SESSION_TOKEN_METADATA);
+    let token = token.and_then(|token| token.to_bytes().ok());
+    if token.as_deref() == Some(&TOKEN[..]) {
+        return Ok(());
+    }
+    Err(Status::unauthenticated("no session token"))
 }
 
 type Download = Pin<Box<dyn Stream<Item = Result<v1::DownloadBlobResponse, Status>> + Send>>;
@@ -55,22 +66,35 @@ impl BlobService for Blobs {
         Err(Status::unimplemented("not a part of this test"))
     }
 
+    /// Takes the bytes as they come; the test looks at them.
     async fn upload_blob(
         &self,
-        _request: Request<Streaming<v1::UploadBlobRequest>>,
+        request: Request<Streaming<v1::UploadBlobRequest>>,
     ) -> Result<Response<v1::UploadBlobResponse>, Status> {
-        Err(Status::unimplemented("not a part of this test"))
+        check_token(&request)?;
+        let mut parts = request.into_inner();
+        let first = parts.message().await?.and_then(|message| message.part);
+        let Some(UpPart::Header(header)) = first else {
+            return Err(Status::invalid_argument("no header"));
+        };
+        let mut bytes = Vec::new();
+        while let Some(message) = parts.message().await? {
+            let Some(UpPart::Chunk(chunk)) = message.part else {
+                return Err(Status::invalid_argument("no chunk"));
+            };
+            bytes.extend(chunk);
+        }
+        let digest = BlobDigest::try_from(header.digest.as_slice()).expect("32 bytes");
+        let (digest_bytes, length_bytes) = (header.digest, header.length_bytes);
+        self.given.send((digest, bytes)).await.expect("the test runs");
+        Ok(Response::new(v1::UploadBlobResponse { digest: digest_bytes, length_bytes }))
     }
 
     async fn download_blob(
         &self,
         request: Request<v1::DownloadBlobRequest>,
     ) -> Result<Response<Download>, Status> {
-        let token = request.metadata().get_bin(SESSION_TOKEN_METADATA);
-        let token = token.and_then(|token| token.to_bytes().ok());
-        if token.as_deref() != Some(&TOKEN[..]) {
-            return Err(Status::unauthenticated("no session token"));
-        }
+        check_token(&request)?;
         let request = request.into_inner();
         let digest = BlobDigest::try_from(request.digest.as_slice()).expect("32 bytes");
         let mut bytes = self.bytes.lock().expect("free").get(&digest).cloned();
@@ -125,6 +149,8 @@ impl VerifierService for Sessions {
 pub struct Dispatcher {
     pub uri: String,
     connections: mpsc::Receiver<Connection>,
+    /// Blobs that were given back.
+    pub given: mpsc::Receiver<(BlobDigest, Vec<u8>)>,
     blobs: Blobs,
 }
 
@@ -133,12 +159,14 @@ impl Dispatcher {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("binds");
         let uri = format!("http://{}", listener.local_addr().expect("an address"));
         let (sender, connections) = mpsc::channel(4);
-        let blobs = Blobs { bytes: Arc::default(), serving, offsets: Arc::default() };
+        let (give, given) = mpsc::channel(4);
+        let (bytes, offsets) = (Arc::default(), Arc::default());
+        let blobs = Blobs { bytes, serving, offsets, given: give };
         let server = tonic::transport::Server::builder()
             .add_service(VerifierServiceServer::new(Sessions(sender)))
             .add_service(BlobServiceServer::new(blobs.clone()));
         tokio::spawn(server.serve_with_incoming(TcpListenerStream::new(listener)));
-        Self { uri, connections, blobs }
+        Self { uri, connections, given, blobs }
     }
 
     pub fn put(&self, digest: BlobDigest, bytes: &[u8]) {
@@ -228,6 +256,12 @@ impl Connection {
                 other => return other,
             }
         }
+    }
+
+    /// Ends the session from this side.
+    pub fn hang_up(&mut self) {
+        // The stream ends when its sender is gone.
+        self.outgoing = mpsc::channel(1).0;
     }
 
     /// Whether the peer hung up without saying anything more.
