@@ -166,6 +166,16 @@ pub enum Effect {
         /// The job.
         spec: JobSpec,
     },
+    /// Tell verifiers that a statement needs no vote any more. Key: (statement, operator). Owed to
+    /// nobody after a restart: whoever is not told judges for nothing, which harms nothing else.
+    WithdrawStatement {
+        /// Verifiers that were asked and did not vote.
+        verifiers: Vec<Peer>,
+        /// The statement.
+        statement: StatementDigest,
+        /// Why, for people.
+        reason: String,
+    },
     /// Ask verifiers to attest a batch. Key: (batch root, operator).
     RequestAttestation {
         /// Verifiers to ask.
