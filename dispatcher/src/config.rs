@@ -110,6 +110,10 @@ pub struct DispatcherConfig {
     /// Bytes that all together may store before a job names them.
     #[serde(default = "defaults::unclaimed_bytes_max")]
     pub unclaimed_bytes_max: u64,
+    /// How long one verifier may take to begin giving back a blob that is gone here, before the next
+    /// one is asked.
+    #[serde(default = "defaults::recall_timeout_ms")]
+    pub recall_timeout_ms: u64,
     /// Memory that the planner may expect of a prover while none is connected.
     #[serde(default = "defaults::planning_memory_bytes")]
     pub planning_memory_bytes: u64,
@@ -217,6 +221,9 @@ mod defaults {
     pub(super) const fn unclaimed_bytes_max() -> u64 {
         4 << 30
     }
+    pub(super) const fn recall_timeout_ms() -> u64 {
+        5_000
+    }
     pub(super) const fn planning_memory_bytes() -> u64 {
         2 << 30
     }
@@ -258,6 +265,9 @@ impl DispatcherConfig {
             if !chains.insert(target.chain_id) {
                 return Err(ConfigError::TargetTwice { chain: ChainId::new(target.chain_id) });
             }
+        }
+        if self.recall_timeout_ms == 0 {
+            return Err(ConfigError::Zero { key: "recall_timeout_ms" });
         }
         for (key, value) in [
             ("connections_max", self.connections_max),

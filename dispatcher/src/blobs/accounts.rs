@@ -20,12 +20,14 @@ pub(crate) enum Sender {
     Requester(Address),
     /// By session token, with a lease.
     Prover(Address),
+    /// By session token, because it was asked to give the blob back.
+    Verifier(Address),
 }
 
 impl Sender {
     pub(crate) const fn address(self) -> Address {
         match self {
-            Self::Requester(address) | Self::Prover(address) => address,
+            Self::Requester(address) | Self::Prover(address) | Self::Verifier(address) => address,
         }
     }
 }
@@ -109,6 +111,7 @@ impl Ledger {
 pub struct Accounts {
     requesters: Mutex<Ledger>,
     provers: Mutex<Ledger>,
+    verifiers: Mutex<Ledger>,
 }
 
 impl Accounts {
@@ -116,6 +119,7 @@ impl Accounts {
         let ledger = match sender {
             Sender::Requester(_) => &self.requesters,
             Sender::Prover(_) => &self.provers,
+            Sender::Verifier(_) => &self.verifiers,
         };
         ledger.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -59,6 +59,7 @@ struct Entry {
     close: CancellationToken,
     token: SessionToken,
     assigned: u64,
+    is_registered: bool,
 }
 
 #[derive(Debug, Default)]
@@ -162,6 +163,7 @@ impl Directory {
             close: entrant.close,
             token: entrant.token,
             assigned: 0,
+            is_registered: false,
         };
         let mut inner = self.lock();
         inner.tokens.insert(entry.token, session);
@@ -181,6 +183,23 @@ impl Directory {
         if let Some(entry) = self.lock().sessions.get_mut(&session) {
             entry.chain = Some(chain);
         }
+    }
+
+    /// Notes that a verifier registered: from now on it may be asked for blobs.
+    pub fn set_registered(&self, session: SessionId) {
+        if let Some(entry) = self.lock().sessions.get_mut(&session) {
+            entry.is_registered = true;
+        }
+    }
+
+    /// The registered verifiers, by address.
+    #[must_use]
+    pub fn verifiers(&self) -> Vec<(SessionId, Address)> {
+        let is_one = |entry: &&Entry| entry.facts.role == Role::Verifier && entry.is_registered;
+        let facts = |entry: &Entry| (entry.facts.session, entry.facts.address);
+        let mut found: Vec<_> = self.lock().sessions.values().filter(is_one).map(facts).collect();
+        found.sort_by_key(|(session, address)| (*address, *session));
+        found
     }
 
     /// Whom a token stands for; `None` once its session is over.

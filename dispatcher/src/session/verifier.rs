@@ -165,6 +165,7 @@ impl Handler<VerifierProtocol> for VerifierGate {
                 let input = Input::VerifierConnected { operator, session: link.session() };
                 link.shared.actor.hand_over(input, reply(link, None)).await?;
                 self.registered = true;
+                link.shared.directory.set_registered(link.session());
             }
             VerifierMessage::Heartbeat { sequence } => return Ok(Flow::Heartbeat(sequence)),
             VerifierMessage::Vote { vote, signature, detail, judged_in } => {
@@ -185,6 +186,9 @@ impl Handler<VerifierProtocol> for VerifierGate {
                 tracing::warn!(%operator, %root, ?positions, %text, "a batch was refused");
                 let input = Input::AttestationRefused { operator, batch: root, positions };
                 link.shared.actor.hand_over(input, reply(link, None)).await?;
+            }
+            VerifierMessage::BlobUnavailable { digest, text } => {
+                link.shared.recalls.unavailable(operator, digest, text);
             }
         }
         Ok(Flow::Quiet)
