@@ -8,6 +8,8 @@
 mod intake;
 mod plan;
 mod removal;
+#[cfg(test)]
+mod tests;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
