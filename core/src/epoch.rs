@@ -436,6 +436,46 @@ impl MemberSet {
         both
     }
 
+    /// The members of either set.
+    #[must_use]
+    pub fn union(&self, other: &Self) -> Self {
+        let mut either = *self;
+        for (word, theirs) in either.0.iter_mut().zip(other.0) {
+            *word |= theirs;
+        }
+        either
+    }
+
+    /// The members that are not in the other set.
+    #[must_use]
+    pub fn difference(&self, other: &Self) -> Self {
+        let mut rest = *self;
+        for (word, theirs) in rest.0.iter_mut().zip(other.0) {
+            *word &= !theirs;
+        }
+        rest
+    }
+
+    /// The set as the contracts write it: bit `i` of a big-endian word is member `i`.
+    #[must_use]
+    pub fn to_mask(&self) -> [u8; 32] {
+        let mut mask = [0; 32];
+        for (bytes, word) in mask.rchunks_exact_mut(8).zip(self.0) {
+            bytes.copy_from_slice(&word.to_be_bytes());
+        }
+        mask
+    }
+
+    /// Reads what [`Self::to_mask`] wrote. Bits that no table has are kept: they name nobody.
+    #[must_use]
+    pub fn from_mask(mask: &[u8; 32]) -> Self {
+        let mut words = [0; 4];
+        for (word, bytes) in words.iter_mut().zip(mask.rchunks_exact(8)) {
+            *word = bytes.iter().fold(0, |word, byte| (word << 8) | u64::from(*byte));
+        }
+        Self(words)
+    }
+
     /// Number of members.
     #[must_use]
     pub fn len(&self) -> u32 {

@@ -2,7 +2,8 @@
 //! attestations.
 //!
 //! Only verified votes of members of one epoch are taken, each member counts once, and two epochs
-//! are never added. A second, different vote of a member is kept as evidence and never counted.
+//! are never added. A second, different vote of a member is kept as evidence and never counted. A
+//! member that its epoch's contract excluded counts for nothing; its stake stays in the total.
 //! A tally judges nobody: what an equivocation costs is decided elsewhere.
 
 use std::collections::BTreeMap;
@@ -56,6 +57,9 @@ pub enum TallyError {
         /// The epoch.
         epoch: EpochNumber,
     },
+    /// Somebody whom the epoch's contract excluded.
+    #[error("{0} is excluded from signing in its epoch")]
+    Excluded(Address),
 }
 
 /// Two votes of one key with different verdicts for one statement: an objective fault.
@@ -143,6 +147,8 @@ pub struct Tally {
     evidence: BTreeMap<MemberIndex, Equivocation>,
     /// Members that could not finish judging and have not voted.
     abstained: BTreeMap<MemberIndex, Stake>,
+    /// Members that may no longer sign.
+    excluded: BTreeMap<MemberIndex, Stake>,
     decided: Option<Verdict>,
 }
 
@@ -158,6 +164,7 @@ impl Tally {
             votes: BTreeMap::new(),
             evidence: BTreeMap::new(),
             abstained: BTreeMap::new(),
+            excluded: BTreeMap::new(),
             decided: None,
         }
     }
@@ -185,6 +192,22 @@ impl Tally {
             self.decided = Some(verdict);
         }
         Ok(Counted::New { decided: newly_decided.then_some(verdict) })
+    }
+
+    /// Keeps a vote as evidence against its key, which voted otherwise before, here or in another
+    /// epoch. It is not counted, and the member may still repeat what it said first.
+    ///
+    /// # Errors
+    /// When the second vote is about another statement or epoch; nothing is stored then.
+    pub fn contradict(
+        &mut self,
+        first: SignedVote,
+        second: &VerifiedVote,
+    ) -> Result<(), TallyError> {
+        self.check_belongs(second)?;
+        let found = Equivocation { first, second: *second.signed() };
+        self.evidence.entry(second.member()).or_insert(found);
+        Ok(())
     }
 
     fn check_belongs(&self, vote: &VerifiedVote) -> Result<(), TallyError> {
@@ -218,26 +241,52 @@ impl Tally {
         Ok(self.abstained.insert(index, stake).is_none())
     }
 
+    /// Takes members out of the count: what they said is kept as evidence, and their stake stays in
+    /// the total. A quorum that needs them is none any more.
+    ///
+    /// # Errors
+    /// When the table is another epoch's; nothing changes then.
+    pub fn exclude(&mut self, table: &EpochTable, members: &MemberSet) -> Result<(), TallyError> {
+        if table.digest() != self.table {
+            return Err(TallyError::OtherEpoch { expected: self.epoch, got: table.epoch() });
+        }
+        self.excluded.extend(stakes(table, members));
+        self.decided = self.decided.filter(|verdict| is_quorum(self.signed(*verdict), self.total));
+        Ok(())
+    }
+
     /// The stake behind a verdict.
     #[must_use]
     pub fn signed(&self, verdict: Verdict) -> Stake {
-        sum(self.votes.values().filter(|v| v.vote().verdict == verdict).map(VerifiedVote::stake))
+        sum(self.counted().filter(|v| v.vote().verdict == verdict).map(VerifiedVote::stake))
     }
 
     /// The stake that has said that it cannot judge.
     #[must_use]
     pub fn abstained(&self) -> Stake {
-        sum(self.abstained.values().copied())
+        let abstained = self.abstained.iter();
+        sum(abstained.filter(|(member, _)| !self.is_excluded(**member)).map(|(_, stake)| *stake))
     }
 
-    /// The stake that has said nothing yet.
+    /// The stake that may no longer sign.
+    #[must_use]
+    pub fn excluded(&self) -> Stake {
+        sum(self.excluded.values().copied())
+    }
+
+    fn is_excluded(&self, member: MemberIndex) -> bool {
+        self.excluded.contains_key(&member)
+    }
+
+    /// The stake that has said nothing yet and still may.
     #[must_use]
     pub fn outstanding(&self) -> Stake {
-        let voted = sum(self.votes.values().map(VerifiedVote::stake));
-        self.total.saturating_sub(voted).saturating_sub(self.abstained())
+        let voted = sum(self.counted().map(VerifiedVote::stake));
+        let silent = self.total.saturating_sub(voted).saturating_sub(self.abstained());
+        silent.saturating_sub(self.excluded())
     }
 
-    /// The verdict that has a quorum, if one does. It never changes once there.
+    /// The verdict that has a quorum, if one does. Only an exclusion takes it back.
     #[must_use]
     pub const fn outcome(&self) -> Option<Verdict> {
         self.decided
@@ -257,7 +306,7 @@ impl Tally {
     #[must_use]
     pub fn quorum(&self) -> Option<VoteQuorum> {
         let verdict = self.decided?;
-        let for_it = self.votes.values().filter(|vote| vote.vote().verdict == verdict);
+        let for_it = self.counted().filter(|vote| vote.vote().verdict == verdict);
         Some(VoteQuorum {
             statement: self.statement,
             epoch: self.epoch,
@@ -292,9 +341,21 @@ impl Tally {
         self.total
     }
 
-    /// The votes that count, by position of the voter.
+    /// Each member's first vote, by position of the voter; of excluded members too.
     pub fn votes(&self) -> impl Iterator<Item = &VerifiedVote> {
         self.votes.values()
+    }
+
+    /// The votes that count, by position of the voter.
+    pub fn counted(&self) -> impl Iterator<Item = &VerifiedVote> {
+        let counts = |(member, _): &(&MemberIndex, &VerifiedVote)| !self.is_excluded(**member);
+        self.votes.iter().filter(counts).map(|(_, vote)| vote)
+    }
+
+    /// A member's first vote.
+    #[must_use]
+    pub fn vote_of(&self, member: MemberIndex) -> Option<&VerifiedVote> {
+        self.votes.get(&member)
     }
 
     /// The contradictions seen, one per member.
@@ -305,6 +366,11 @@ impl Tally {
 
 fn sum(stakes: impl Iterator<Item = Stake>) -> Stake {
     stakes.fold(Stake::ZERO, Stake::saturating_add)
+}
+
+/// Members of a table with their stakes; positions outside it are nobody's.
+fn stakes(table: &EpochTable, members: &MemberSet) -> impl Iterator<Item = (MemberIndex, Stake)> {
+    members.iter().filter_map(|index| table.member(index).map(|member| (index, member.stake)))
 }
 
 /// What became of an attestation.
@@ -326,6 +392,8 @@ pub struct AttestationTally {
     total: Stake,
     signed: BTreeMap<MemberIndex, VerifiedAttestation>,
     declined: BTreeMap<MemberIndex, Stake>,
+    /// Members that may no longer sign.
+    excluded: BTreeMap<MemberIndex, Stake>,
 }
 
 impl AttestationTally {
@@ -342,16 +410,20 @@ impl AttestationTally {
             total: table.total(),
             signed: BTreeMap::new(),
             declined: BTreeMap::new(),
+            excluded: BTreeMap::new(),
         })
     }
 
     /// Counts an attestation.
     ///
     /// # Errors
-    /// When it is about anything but this batch; nothing is stored then.
+    /// When it is about anything but this batch, or of an excluded member; nothing is stored then.
     pub fn record(&mut self, verified: VerifiedAttestation) -> Result<Attested, TallyError> {
         if *verified.attestation() != self.attestation {
             return Err(TallyError::OtherBatch);
+        }
+        if self.excluded.contains_key(&verified.member()) {
+            return Err(TallyError::Excluded(verified.operator()));
         }
         if self.signed.contains_key(&verified.member()) {
             return Ok(Attested::Repeated);
@@ -375,10 +447,26 @@ impl AttestationTally {
         let (index, stake) = member
             .and_then(|index| table.member(index).map(|member| (index, member.stake)))
             .ok_or(TallyError::NotAMember { operator, epoch })?;
-        if self.signed.contains_key(&index) {
+        if self.signed.contains_key(&index) || self.excluded.contains_key(&index) {
             return Ok(false);
         }
         Ok(self.declined.insert(index, stake).is_none())
+    }
+
+    /// Drops the attestations of members, for good: the contract refuses a certificate that names one
+    /// of them as a signer. Their stake stays in the total.
+    ///
+    /// # Errors
+    /// When the table is another epoch's; nothing changes then.
+    pub fn exclude(&mut self, table: &EpochTable, members: &MemberSet) -> Result<(), TallyError> {
+        let epoch = self.attestation.epoch;
+        if table.digest() != self.attestation.table {
+            return Err(TallyError::OtherEpoch { expected: epoch, got: table.epoch() });
+        }
+        self.excluded.extend(stakes(table, members));
+        self.signed.retain(|member, _| !members.contains(*member));
+        self.declined.retain(|member, _| !members.contains(*member));
+        Ok(())
     }
 
     /// What is attested.
@@ -402,8 +490,8 @@ impl AttestationTally {
     /// Whether a quorum is there or can still come; when not, the batch is split.
     #[must_use]
     pub fn reachable(&self) -> bool {
-        let declined = sum(self.declined.values().copied());
-        is_quorum(self.total.saturating_sub(declined), self.total)
+        let lost = sum(self.declined.values().chain(self.excluded.values()).copied());
+        is_quorum(self.total.saturating_sub(lost), self.total)
     }
 
     /// Who has attested.

@@ -89,7 +89,9 @@ sol! {
             uint128 totalStake,
             uint16 numMembers
         );
+        event OperatorsExcluded(uint64 indexed epoch, uint256 added, uint256 mask);
         function snapshot(address[] calldata operators) external returns (uint64 epoch);
+        function exclude(uint64 epoch, uint256 mask) external;
         function currentEpoch() external view returns (uint64);
         function isUsable(uint64 epoch) external view returns (bool);
         function tableAt(uint64 epoch)
@@ -252,12 +254,16 @@ sol! {
         event JobRefunded(bytes32 indexed jobId, address indexed requester, uint128 fee);
         function createJob(JobRequest calldata request) external payable returns (bytes32 jobId);
         function settle(bytes32 jobId, Settlement calldata settlement) external;
+        function hold(bytes32 jobId, Settlement calldata settlement) external;
         function refund(bytes32 jobId) external;
         function withdraw(address to) external;
         function jobs(bytes32 jobId) external view returns (JobRecord memory);
         function refundableAt(bytes32 jobId) external view returns (uint256);
         function credits(address account) external view returns (uint256);
         function registry() external view returns (address);
+        function verifySeconds() external view returns (uint64);
+        function graceSeconds() external view returns (uint64);
+        function holdSecondsMax() external view returns (uint64);
         error GraceTooShort(uint64 graceSeconds, uint64 challengeSeconds);
         error ModeNotOffered(uint8 mode);
         error JobFieldInvalid(string field);

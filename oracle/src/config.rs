@@ -68,11 +68,6 @@ pub struct OracleConfig {
     /// Allows `http` to another machine.
     #[serde(default)]
     pub allow_plaintext: bool,
-    /// The wallet: a version 3 keystore or 32 bytes of hexadecimal, readable by its owner only.
-    pub key_file: PathBuf,
-    /// File whose first line opens the keystore.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub password_file: Option<PathBuf>,
     /// Folder for the cursor and the submissions; one per chain and key.
     pub data_directory: PathBuf,
     /// Pause between two looks at the chain.
@@ -272,7 +267,6 @@ mod tests {
                 "proof_registry": address,
             },
             "dispatcher_url": "http://127.0.0.1:7000",
-            "key_file": "keys/oracle",
             "data_directory": "data/oracle",
         })
     }

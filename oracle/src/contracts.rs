@@ -5,6 +5,7 @@ use alloy::primitives::{Address as EvmAddress, B256, Bytes, U256};
 use alloy::rpc::types::Log;
 use alloy::sol_types::{SolEvent, SolInterface};
 use proofgrid_core::crypto::bls::{PublicKeyG1, PublicKeyG2, Signature};
+use proofgrid_core::epoch::MemberSet;
 use proofgrid_core::ids::{
     Address, BlobDigest, ChainContract, ChainId, Claim, EpochNumber, JobId, Nonce, ProgramId,
 };
@@ -88,6 +89,13 @@ pub enum Noticed {
     JobExpired(JobId),
     /// A table was frozen.
     EpochCreated(EpochNumber),
+    /// Members of an epoch may no longer sign.
+    OperatorsExcluded {
+        /// The epoch.
+        epoch: EpochNumber,
+        /// Everybody excluded so far.
+        members: MemberSet,
+    },
 }
 
 /// The topics of the events that are read.
@@ -95,6 +103,7 @@ pub enum Noticed {
 pub fn event_topics() -> Vec<B256> {
     vec![
         abi::IEpochTable::EpochCreated::SIGNATURE_HASH,
+        abi::IEpochTable::OperatorsExcluded::SIGNATURE_HASH,
         abi::ITaskManager::JobCreated::SIGNATURE_HASH,
         abi::ITaskManager::JobRefunded::SIGNATURE_HASH,
     ]
@@ -120,6 +129,16 @@ pub fn notice(
         let epoch = event.map_err(undecodable)?.epoch;
         return Ok(Some(Noticed::EpochCreated(EpochNumber::new(epoch))));
     }
+    if emitter == contracts.epoch_table
+        && *topic == abi::IEpochTable::OperatorsExcluded::SIGNATURE_HASH
+    {
+        let event = abi::IEpochTable::OperatorsExcluded::decode_log_validate(&log.inner);
+        let event = event.map_err(undecodable)?;
+        return Ok(Some(Noticed::OperatorsExcluded {
+            epoch: EpochNumber::new(event.epoch),
+            members: members(event.mask),
+        }));
+    }
     if emitter == contracts.task_manager && *topic == abi::ITaskManager::JobRefunded::SIGNATURE_HASH
     {
         let event = abi::ITaskManager::JobRefunded::decode_log_validate(&log.inner);
@@ -138,6 +157,11 @@ pub fn notice(
         return Ok(Some(Noticed::JobCreated(Box::new(spec))));
     }
     Ok(None)
+}
+
+/// A contract's mask of members in the core's words.
+fn members(mask: U256) -> MemberSet {
+    MemberSet::from_mask(&mask.to_be_bytes())
 }
 
 /// A contract's job in the core's words.
@@ -176,13 +200,17 @@ pub fn explain_revert(message: &str, revert: Option<&Bytes>) -> String {
 /// What a refused certificate or settlement means to the dispatcher.
 #[must_use]
 pub fn refusal(message: &str, revert: Option<&Bytes>) -> SubmissionFailure {
-    let errors = revert.and_then(|data| abi::IEpochTable::IEpochTableErrors::abi_decode(data).ok());
-    match errors {
-        Some(abi::IEpochTable::IEpochTableErrors::EpochNotUsable(_)) => {
-            SubmissionFailure::EpochNotAccepted
-        }
-        _ => SubmissionFailure::Refused(explain_revert(message, revert)),
+    use abi::IEpochTable::IEpochTableErrors as Epochs;
+    use abi::IProofRegistry::IProofRegistryErrors as Registry;
+    let epochs = revert.and_then(|data| Epochs::abi_decode(data).ok());
+    if let Some(Epochs::EpochNotUsable(_)) = epochs {
+        return SubmissionFailure::EpochNotAccepted;
     }
+    let registry = revert.and_then(|data| Registry::abi_decode(data).ok());
+    if let Some(Registry::ExcludedSigner(error)) = registry {
+        return SubmissionFailure::ExcludedSigner(members(error.bits));
+    }
+    SubmissionFailure::Refused(explain_revert(message, revert))
 }
 
 fn named_error(data: &[u8]) -> Option<String> {

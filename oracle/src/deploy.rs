@@ -9,9 +9,10 @@ use alloy::rpc::types::TransactionReceipt;
 use alloy::sol_types::{SolCall, SolConstructor, SolEvent};
 use proofgrid_core::certificate::Certificate;
 use proofgrid_core::crypto::bls::SecretKey;
+use proofgrid_core::epoch::MemberSet;
 use proofgrid_core::ids::{
-    Address, BlockNumber, ChainContract, EpochNumber, JobId, ManifestDigest, Nonce, OperatorSet,
-    ProgramId, StatementDigest,
+    Address, BlockNumber, ChainContract, EpochNumber, JobId, Nonce, OperatorSet, ProgramId,
+    StatementDigest,
 };
 use proofgrid_core::job::{JobLimits, JobSpec, Mode};
 use proofgrid_core::units::{Stake, UnixSeconds};
@@ -329,6 +330,22 @@ pub async fn snapshot(
     Ok(EpochNumber::new(event.epoch))
 }
 
+/// Takes members of an epoch out of those who may sign, for good; the owner's right.
+///
+/// # Errors
+/// See [`DeployError`].
+pub async fn exclude(
+    owner: &mut Sender,
+    epoch_table: Address,
+    epoch: EpochNumber,
+    members: &MemberSet,
+) -> Result<(), DeployError> {
+    let mask = U256::from_be_bytes(members.to_mask());
+    let call = IEpochTable::excludeCall { epoch: epoch.get(), mask };
+    owner.execute(epoch_table, &call, U256::ZERO).await?;
+    Ok(())
+}
+
 fn event_of<E: SolEvent>(
     receipt: &TransactionReceipt,
     what: &'static str,
@@ -337,24 +354,6 @@ fn event_of<E: SolEvent>(
     let mut logs = receipt.logs().iter();
     let event = logs.find_map(|log| E::decode_log_validate(&log.inner).ok());
     event.map(|event| event.data).ok_or(DeployError::Result { what, missing })
-}
-
-/// Makes a manifest the current one of a program; the owner's right.
-///
-/// # Errors
-/// See [`DeployError`].
-pub async fn register_program(
-    owner: &mut Sender,
-    proof_registry: Address,
-    program: ProgramId,
-    manifest: ManifestDigest,
-) -> Result<(), DeployError> {
-    let call = IProofRegistry::registerProgramCall {
-        program: B256::from(*program.as_bytes()),
-        manifest: B256::from(*manifest.as_bytes()),
-    };
-    owner.execute(proof_registry, &call, U256::ZERO).await?;
-    Ok(())
 }
 
 /// What a requester chooses of a contract job.

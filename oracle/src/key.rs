@@ -1,9 +1,6 @@
 //! The oracle's wallet: one secp256k1 key that pays for its transactions and logs it in.
 //!
-//! Keys come from files only, never from a command line or the environment, and never reach a log,
-//! an error or `Debug`. A key file that others may read is refused.
-
-use std::path::{Path, PathBuf};
+//! Whoever opens an oracle hands it in. It never reaches a log, an error or `Debug`.
 
 use alloy::consensus::{SignableTransaction, TxEip1559, TxEnvelope};
 use alloy::eips::Encodable2718;
@@ -16,39 +13,12 @@ use thiserror::Error;
 use crate::submit::fees::Offer;
 use crate::submit::record::SignedOffer;
 
-/// Most bytes that a key file may have; a keystore is below 1 KiB.
-const KEY_FILE_BYTES_MAX: u64 = 64 << 10;
-
 /// Why a key could not be used. Never holds a secret.
 #[derive(Debug, Error)]
 pub enum KeyError {
-    /// The file could not be read.
-    #[error(
-        "cannot read key file {path}: {source}; set `key_file` to a keystore or 32 bytes of \
-         hexadecimal"
-    )]
-    Io {
-        /// The file.
-        path: PathBuf,
-        /// The system's reason.
-        source: std::io::Error,
-    },
-    /// Others may read the file.
-    #[error("{path} may be read by others (mode {mode:o}); run `chmod 600` on it")]
-    Exposed {
-        /// The file.
-        path: PathBuf,
-        /// Its permission bits.
-        mode: u32,
-    },
-    /// Not a key.
-    #[error(
-        "{path} is neither a version 3 keystore with this password nor 32 bytes of hexadecimal"
-    )]
-    Malformed {
-        /// The file.
-        path: PathBuf,
-    },
+    /// Zero, or above the curve's order.
+    #[error("32 bytes that are no secp256k1 key; make one with `proofgrid keys new`")]
+    OutOfRange,
     /// Signing failed.
     #[error("the wallet could not sign: {0}")]
     Sign(String),
@@ -85,28 +55,10 @@ impl OracleKey {
     /// Wraps a secret scalar, 32 bytes big-endian.
     ///
     /// # Errors
-    /// [`KeyError::Sign`] for zero or a value above the curve's order.
+    /// [`KeyError::OutOfRange`] for zero or a value above the curve's order.
     pub fn from_bytes(secret: &[u8; 32]) -> Result<Self, KeyError> {
         let signer = PrivateKeySigner::from_bytes(&B256::from(*secret));
-        signer.map(Self).map_err(|_| KeyError::Sign("the scalar is out of range".into()))
-    }
-
-    /// Reads a key file: 32 bytes of hexadecimal, or a version 3 keystore opened with the first
-    /// line of `password_file`. Blocks (a keystore's key derivation takes about a second).
-    ///
-    /// # Errors
-    /// See [`KeyError`].
-    pub fn from_file(path: &Path, password_file: Option<&Path>) -> Result<Self, KeyError> {
-        let text = read_secret(path)?;
-        let malformed = || KeyError::Malformed { path: path.to_owned() };
-        if let Some(password_file) = password_file {
-            let password = read_secret(password_file)?;
-            let password = password.lines().next().unwrap_or_default();
-            let signer = PrivateKeySigner::decrypt_keystore(path, password);
-            return signer.map(Self).map_err(|_| malformed());
-        }
-        let secret: B256 = text.trim().parse().map_err(|_| malformed())?;
-        Self::from_bytes(&secret.0).map_err(|_| malformed())
+        signer.map(Self).map_err(|_| KeyError::OutOfRange)
     }
 
     /// The account.
@@ -147,65 +99,29 @@ impl OracleKey {
     }
 }
 
-fn read_secret(path: &Path) -> Result<String, KeyError> {
-    use std::io::Read;
-    use std::os::unix::fs::PermissionsExt;
-
-    let io = |source| KeyError::Io { path: path.to_owned(), source };
-    let file = std::fs::File::open(path).map_err(io)?;
-    let mode = file.metadata().map_err(io)?.permissions().mode() & 0o777;
-    if mode & 0o077 != 0 {
-        return Err(KeyError::Exposed { path: path.to_owned(), mode });
-    }
-    let mut text = String::new();
-    file.take(KEY_FILE_BYTES_MAX).read_to_string(&mut text).map_err(io)?;
-    Ok(text)
-}
-
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt;
-
     use super::*;
 
     /// The first development account of anvil and hardhat; its address is public knowledge.
-    const SECRET: &str = "ac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80";
+    const SECRET: B256 = alloy::primitives::b256!(
+        "ac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80"
+    );
     const ADDRESS: &str = "0xf39fd6e51aad88f6f4ce6ab8827279cfffb92266";
 
-    fn key_file(text: &str, mode: u32) -> (tempfile::TempDir, PathBuf) {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("key");
-        std::fs::write(&path, text).unwrap();
-        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
-        (folder, path)
-    }
-
     #[test]
-    fn a_hexadecimal_key_file_gives_its_address_and_shows_no_secret() {
-        for text in [SECRET.to_owned(), format!("0x{SECRET}\n")] {
-            let (_folder, path) = key_file(&text, 0o600);
-            let key = OracleKey::from_file(&path, None).unwrap();
-            assert_eq!(key.address().to_string(), ADDRESS);
-            assert!(!format!("{key:?}").contains("ac0974"));
-        }
-    }
-
-    #[test]
-    fn exposed_and_malformed_key_files_are_refused_without_their_content() {
-        let (_folder, path) = key_file(SECRET, 0o644);
-        let error = OracleKey::from_file(&path, None).unwrap_err();
-        assert!(matches!(error, KeyError::Exposed { mode: 0o644, .. }), "{error}");
-        for text in ["", "ac0974", &SECRET.replace('a', "z"), &"0".repeat(64)] {
-            let (_folder, path) = key_file(text, 0o600);
-            let error = OracleKey::from_file(&path, None).unwrap_err();
-            assert!(matches!(error, KeyError::Malformed { .. }), "{text}: {error}");
+    fn a_key_gives_its_address_and_shows_no_secret() {
+        let key = OracleKey::from_bytes(&SECRET.0).unwrap();
+        assert_eq!(key.address().to_string(), ADDRESS);
+        assert!(!format!("{key:?}").contains("ac0974"));
+        for scalar in [[0; 32], [0xff; 32]] {
+            assert!(matches!(OracleKey::from_bytes(&scalar), Err(KeyError::OutOfRange)));
         }
     }
 
     #[test]
     fn signing_is_deterministic() {
-        let (_folder, path) = key_file(SECRET, 0o600);
-        let key = OracleKey::from_file(&path, None).unwrap();
+        let key = OracleKey::from_bytes(&SECRET.0).unwrap();
         let unsigned = Unsigned {
             chain: ChainId::new(1),
             nonce: 3,

@@ -11,7 +11,6 @@
 //! together.
 
 pub mod abi;
-pub mod anchor;
 pub mod config;
 pub mod contracts;
 pub mod cursor;

@@ -1,8 +1,12 @@
-//! The two calls that the oracle posts, and what the contracts say about each of them.
+//! The calls that the oracle posts, and what the contracts say about each of them.
 //!
 //! The contracts' own state decides: an attested batch is attested and a settled job is settled,
 //! whoever did it. What is not due yet (a settlement before its batch is hard) waits; what can
 //! never succeed (a refunded job, an epoch that is over) is void and goes back to the dispatcher.
+//!
+//! A settlement may have to be secured first: a job that was attested late can be refunded before
+//! its batch is hard. `hold` moves the refund behind the settlement. It costs a transaction, so it
+//! is posted exactly where the contract would move anything.
 
 use std::cmp::Ordering;
 
@@ -12,7 +16,7 @@ use alloy::rpc::types::{Filter, Log};
 use alloy::sol_types::{SolCall, SolEvent};
 use proofgrid_core::certificate::Certificate;
 use proofgrid_core::ids::{BlockNumber, ChainContract, JobId};
-use proofgrid_core::network::{SubmissionFailure, SubmissionSubject};
+use proofgrid_core::network::SubmissionFailure;
 use proofgrid_core::statement::SegmentRecord;
 use proofgrid_proto::convert::SettleOrder;
 use thiserror::Error;
@@ -21,11 +25,10 @@ use crate::abi::{self, Finality, IProofRegistry, ITaskManager, JobState};
 use crate::contracts::{ContractAddresses, evm, g1_signature, g2_key};
 use crate::rpc::{Chain, RpcError};
 use crate::submit::inclusion_of;
-use crate::submit::record::{Inclusion, Post};
+use crate::submit::record::{Inclusion, Post, Purpose};
 
-/// Blocks per query when a stranger's transaction is looked for.
-const SEARCH_BLOCKS: u64 = 1_000;
-/// Queries after which the search is given up for this step; the next one begins anew.
+/// Log queries after which the search for a stranger's transaction is given up for this step; the
+/// next step begins anew.
 const SEARCHES_MAX: u32 = 100;
 
 /// Why an order of the dispatcher cannot become a transaction.
@@ -85,7 +88,7 @@ pub fn attest(target: ChainContract, certificate: &Certificate) -> Result<Post, 
         return Err(PostError::OtherTarget { expected: target, got: certificate.target });
     }
     Ok(Post {
-        subject: SubmissionSubject::Certificate(certificate.id()),
+        purpose: Purpose::Certificate(certificate.id()),
         contract: target.contract,
         calldata: certificate_call(certificate).abi_encode(),
     })
@@ -96,15 +99,31 @@ pub fn attest(target: ChainContract, certificate: &Certificate) -> Result<Post, 
 /// # Errors
 /// [`PostError::OtherTarget`].
 pub fn settle(task_manager: ChainContract, order: &SettleOrder) -> Result<Post, PostError> {
-    if order.task_manager != task_manager {
-        let got = order.task_manager;
-        return Err(PostError::OtherTarget { expected: task_manager, got });
+    let purpose = Purpose::Settle(order.opened.job());
+    to_task_manager(task_manager, order, purpose, settle_call(order).abi_encode())
+}
+
+/// `TaskManager.hold` of a job whose settlement is ordered.
+///
+/// # Errors
+/// [`PostError::OtherTarget`].
+pub fn hold(task_manager: ChainContract, order: &SettleOrder) -> Result<Post, PostError> {
+    let ITaskManager::settleCall { jobId, settlement } = settle_call(order);
+    let call = ITaskManager::holdCall { jobId, settlement };
+    to_task_manager(task_manager, order, Purpose::Hold(order.opened.job()), call.abi_encode())
+}
+
+fn to_task_manager(
+    expected: ChainContract,
+    order: &SettleOrder,
+    purpose: Purpose,
+    calldata: Vec<u8>,
+) -> Result<Post, PostError> {
+    let got = order.task_manager;
+    if got != expected {
+        return Err(PostError::OtherTarget { expected, got });
     }
-    Ok(Post {
-        subject: SubmissionSubject::Settle(order.opened.job()),
-        contract: task_manager.contract,
-        calldata: settle_call(order).abi_encode(),
-    })
+    Ok(Post { purpose, contract: expected.contract, calldata })
 }
 
 /// A settlement as the task manager takes it.
@@ -140,18 +159,24 @@ fn record(record: &SegmentRecord) -> abi::SegmentRecord {
     }
 }
 
+/// Our contracts and how their past may be searched.
+#[derive(Debug, Clone, Copy)]
+pub struct Archive {
+    /// The contracts.
+    pub contracts: ContractAddresses,
+    /// Most blocks per log query, at least 1.
+    pub scan_blocks_max: u64,
+}
+
 /// What the contracts say, at the head.
 ///
 /// # Errors
 /// See [`RpcError`].
-pub async fn standing(
-    chain: &Chain,
-    contracts: &ContractAddresses,
-    post: &Post,
-) -> Result<Standing, RpcError> {
-    match post.subject {
-        SubmissionSubject::Certificate(_) => attest_standing(chain, contracts, post).await,
-        SubmissionSubject::Settle(job) => settle_standing(chain, contracts, job, post).await,
+pub async fn standing(chain: &Chain, archive: &Archive, post: &Post) -> Result<Standing, RpcError> {
+    match post.purpose {
+        Purpose::Certificate(_) => attest_standing(chain, archive, post).await,
+        Purpose::Settle(job) => settle_standing(chain, archive, job, post).await,
+        Purpose::Hold(job) => hold_standing(chain, &archive.contracts, job, post).await,
     }
 }
 
@@ -167,9 +192,10 @@ async fn status(
 
 async fn attest_standing(
     chain: &Chain,
-    contracts: &ContractAddresses,
+    archive: &Archive,
     post: &Post,
 ) -> Result<Standing, RpcError> {
+    let contracts = &archive.contracts;
     let Ok(call) = IProofRegistry::attestCall::abi_decode_validate(&post.calldata) else {
         return Ok(unreadable());
     };
@@ -180,11 +206,11 @@ async fn attest_standing(
             .address(evm(contracts.proof_registry))
             .event_signature(IProofRegistry::BatchAttested::SIGNATURE_HASH)
             .topic1(certificate.root);
-        return Ok(found(chain, filter, status.attestedAt).await?.map_or(
-            // Gone again, or on an endpoint that is behind: the next step looks again.
-            Standing::Early,
-            Standing::Done,
-        ));
+        // The contract says when: it is in the first block that is searched.
+        let by_anybody =
+            found(chain, archive, &filter, status.attestedAt, Search::Forwards).await?;
+        // Gone again, or on an endpoint that is behind: the next step looks again.
+        return Ok(by_anybody.map_or(Standing::Early, Standing::Done));
     }
     let call = abi::IEpochTable::isUsableCall { epoch: certificate.epoch };
     match chain.view(evm(contracts.epoch_table), &call, BlockId::latest()).await {
@@ -196,28 +222,38 @@ async fn attest_standing(
     }
 }
 
-async fn settle_standing(
+async fn job_record(
     chain: &Chain,
     contracts: &ContractAddresses,
     job: JobId,
+) -> Result<abi::JobRecord, RpcError> {
+    let call = ITaskManager::jobsCall { jobId: B256::from(*job.as_bytes()) };
+    chain.view(evm(contracts.task_manager), &call, BlockId::latest()).await
+}
+
+async fn settle_standing(
+    chain: &Chain,
+    archive: &Archive,
+    job: JobId,
     post: &Post,
 ) -> Result<Standing, RpcError> {
+    let contracts = &archive.contracts;
     let Ok(call) = ITaskManager::settleCall::abi_decode_validate(&post.calldata) else {
         return Ok(unreadable());
     };
     let leaf = call.settlement.leaf;
     let batch = status(chain, contracts, leaf.root, leaf.count).await?;
-    let id = B256::from(*job.as_bytes());
-    let call = ITaskManager::jobsCall { jobId: id };
-    let record = chain.view(evm(contracts.task_manager), &call, BlockId::latest()).await?;
+    let record = job_record(chain, contracts, job).await?;
     match record.state {
         JobState::Settled => {
             let filter = Filter::new()
                 .address(evm(contracts.task_manager))
                 .event_signature(ITaskManager::JobSettled::SIGNATURE_HASH)
-                .topic1(id);
-            let by_other = found(chain, filter, batch.hardAt).await?;
-            Ok(by_other.map_or(Standing::Early, Standing::Done))
+                .topic1(B256::from(*job.as_bytes()));
+            // When is not known, but it was hardly long ago.
+            let by_anybody =
+                found(chain, archive, &filter, batch.hardAt, Search::Backwards).await?;
+            Ok(by_anybody.map_or(Standing::Early, Standing::Done))
         }
         JobState::Refunded => {
             let reason = "the job's fee was refunded; there is nothing left to settle";
@@ -228,43 +264,108 @@ async fn settle_standing(
     }
 }
 
+/// A hold is due while the batch is soft and the contract would move the refund for it; before the
+/// batch is attested it may still become due, afterwards never.
+async fn hold_standing(
+    chain: &Chain,
+    contracts: &ContractAddresses,
+    job: JobId,
+    post: &Post,
+) -> Result<Standing, RpcError> {
+    let Ok(call) = ITaskManager::holdCall::abi_decode_validate(&post.calldata) else {
+        return Ok(unreadable());
+    };
+    let leaf = call.settlement.leaf;
+    let batch = status(chain, contracts, leaf.root, leaf.count).await?;
+    if batch.finality == Finality::Unknown {
+        return Ok(Standing::Early);
+    }
+    let record = job_record(chain, contracts, job).await?;
+    if batch.finality != Finality::Soft || record.state != JobState::Open {
+        return Ok(needless());
+    }
+    let (manager, at) = (evm(contracts.task_manager), BlockId::latest());
+    let verify = chain.view(manager, &ITaskManager::verifySecondsCall {}, at).await?;
+    let grace = chain.view(manager, &ITaskManager::graceSecondsCall {}, at).await?;
+    let longest = chain.view(manager, &ITaskManager::holdSecondsMaxCall {}, at).await?;
+    let scheduled = record.deadline.saturating_add(verify).saturating_add(grace);
+    let wanted = batch.hardAt.saturating_add(grace).min(scheduled.saturating_add(longest));
+    let refundable = scheduled.max(record.heldUntil);
+    Ok(if wanted > refundable { Standing::Open } else { needless() })
+}
+
+fn needless() -> Standing {
+    let reason = "the escrow needs no hold: it can be settled before it can be refunded";
+    Standing::Void(SubmissionFailure::Refused(reason.into()))
+}
+
 fn unreadable() -> Standing {
     let reason = "the stored call is of another version of the contracts";
     Standing::Void(SubmissionFailure::Refused(reason.into()))
 }
 
-/// The transaction behind the first log that fits, at or after a second of the chain's clock.
+/// At which end a search begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Search {
+    /// At the oldest block.
+    Forwards,
+    /// At the head.
+    Backwards,
+}
+
+/// The transaction behind a log that fits, at or after a second of the chain's clock. Asks for at
+/// most `scan_blocks_max` blocks at once, and for half as many each time an endpoint refuses.
 async fn found(
     chain: &Chain,
-    filter: Filter,
+    archive: &Archive,
+    filter: &Filter,
     since_seconds: u64,
+    search: Search,
 ) -> Result<Option<Inclusion>, RpcError> {
-    let latest = chain.latest().await?.number;
-    let mut from = first_block_at(chain, since_seconds, latest).await?;
+    let mut high = chain.latest().await?.number;
+    let mut low = first_block_at(chain, since_seconds, high).await?;
+    let mut width = archive.scan_blocks_max.max(1);
     for _ in 0..SEARCHES_MAX {
-        if from > latest {
+        if low > high {
             return Ok(None);
         }
-        let to = from.saturating_add(SEARCH_BLOCKS - 1).min(latest);
-        let logs = chain.logs(filter.clone().from_block(from).to_block(to)).await?;
+        let (from, to) = match search {
+            Search::Forwards => (low, low.saturating_add(width - 1).min(high)),
+            Search::Backwards => (high.saturating_sub(width - 1).max(low), high),
+        };
+        let logs = match chain.logs(filter.clone().from_block(from).to_block(to)).await {
+            Ok(logs) => logs,
+            // Endpoints refuse what they think is too much, in words that differ.
+            Err(RpcError::Refused { message, .. }) if to > from => {
+                tracing::debug!(from, to, message, "log query refused; asking for half");
+                width = (to - from).div_ceil(2);
+                continue;
+            }
+            Err(error) => return Err(error),
+        };
         let hash = logs.iter().find(|log| !log.removed).and_then(|log: &Log| log.transaction_hash);
         if let Some(hash) = hash {
             return Ok(chain.receipt(hash).await?.as_ref().and_then(inclusion_of));
         }
-        from = to.saturating_add(1);
+        match (search, from.checked_sub(1)) {
+            (Search::Forwards, _) => low = to.saturating_add(1),
+            (Search::Backwards, Some(below)) => high = below,
+            (Search::Backwards, None) => return Ok(None),
+        }
     }
     Ok(None)
 }
 
-/// The first block whose time stamp is not before `seconds`. O(log blocks) headers.
+/// The first block whose time stamp is not before `seconds`. O(log blocks) headers. A block that the
+/// endpoint no longer has is older than what is looked for.
 async fn first_block_at(chain: &Chain, seconds: u64, latest: u64) -> Result<u64, RpcError> {
     let (mut low, mut high) = (0, latest);
     while low < high {
         let middle = low + (high - low) / 2;
         let header = chain.header(BlockNumber::new(middle)).await?;
         match header.map(|header| header.timestamp.cmp(&seconds)) {
-            Some(Ordering::Less) => low = middle + 1,
-            _ => high = middle,
+            None | Some(Ordering::Less) => low = middle + 1,
+            Some(_) => high = middle,
         }
     }
     Ok(low)

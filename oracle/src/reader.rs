@@ -200,6 +200,9 @@ impl ChainReader {
         Ok(match noticed {
             Noticed::JobCreated(spec) => ChainNews::JobCreated { event, spec },
             Noticed::JobExpired(job) => ChainNews::JobExpired { event, job },
+            Noticed::OperatorsExcluded { epoch, members } => {
+                ChainNews::MembersExcluded { event, epoch, members }
+            }
             Noticed::EpochCreated(number) => {
                 let keys = self.epoch(&event, number).await;
                 let keys =

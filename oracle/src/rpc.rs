@@ -8,6 +8,8 @@
 //! everything back. There are no subscriptions: they skip blocks silently on reconnect. Endpoint
 //! addresses often carry keys, so errors and logs name the host only.
 
+mod failure;
+
 use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -20,12 +22,13 @@ use alloy::providers::{Provider, RootProvider};
 use alloy::rpc::client::RpcClient;
 use alloy::rpc::types::{Filter, Header, Log, TransactionReceipt, TransactionRequest};
 use alloy::sol_types::SolCall;
+use alloy::transports::TransportError;
 use alloy::transports::http::Http;
-use alloy::transports::{RpcError as AlloyError, TransportError, TransportErrorKind};
 use backon::{ExponentialBuilder, Retryable};
 use proofgrid_core::ids::{BlockHash, BlockNumber, ChainId};
-use thiserror::Error;
 
+pub use self::failure::RpcError;
+use self::failure::{Sorted, says_no_block, sort};
 use crate::cursor::BlockRef;
 use crate::finality::FinalityPolicy;
 
@@ -33,91 +36,6 @@ use crate::finality::FinalityPolicy;
 const RETRY_PAUSE_MIN: Duration = Duration::from_millis(100);
 /// Longest pause between rounds.
 const RETRY_PAUSE_MAX: Duration = Duration::from_secs(5);
-/// JSON-RPC codes with which providers say "ask again later" (EIP-1474 and common rate limits).
-const BUSY_CODES: [i64; 3] = [-32005, -32016, 429];
-
-/// Why a chain could not be asked.
-#[derive(Debug, Clone, Error)]
-pub enum RpcError {
-    /// No endpoint is configured or an address is malformed.
-    #[error(
-        "RPC endpoint {index} is no http(s) address; set `rpc_urls` to at least one JSON-RPC \
-         address"
-    )]
-    BadUrl {
-        /// Position in the list, from 0.
-        index: usize,
-    },
-    /// The HTTP client could not be built.
-    #[error("cannot set up the HTTP client: {0}")]
-    Client(String),
-    /// The endpoint serves another chain.
-    #[error(
-        "{endpoint} serves chain {got}, this oracle is for chain {expected}; correct `rpc_urls` \
-         or `chain_id`"
-    )]
-    WrongChain {
-        /// Host of the endpoint.
-        endpoint: String,
-        /// Configured chain.
-        expected: ChainId,
-        /// Chain it serves.
-        got: u64,
-    },
-    /// No endpoint answered.
-    #[error("no RPC endpoint answered {what}: {last}; check the network and the endpoints' status")]
-    Unreachable {
-        /// The call.
-        what: &'static str,
-        /// The last failure.
-        last: String,
-    },
-    /// An endpoint answered with an error.
-    #[error("{endpoint} refused {what}: {message} (code {code})")]
-    Refused {
-        /// The call.
-        what: &'static str,
-        /// Host of the endpoint.
-        endpoint: String,
-        /// JSON-RPC code.
-        code: i64,
-        /// Its words.
-        message: String,
-        /// Revert data, when the refusal is a reverted call.
-        revert: Option<Bytes>,
-    },
-    /// The answer is not what the call must return.
-    #[error(
-        "the answer to {what} is unusable: {why}; the endpoint or contract is another than expected"
-    )]
-    Unusable {
-        /// The call.
-        what: &'static str,
-        /// What is wrong.
-        why: String,
-    },
-    /// Two endpoints know different blocks at one final height.
-    #[error(
-        "{first} and {second} disagree on final block {number}; nothing is taken from the chain \
-         until they agree"
-    )]
-    Disagreement {
-        /// The height.
-        number: BlockNumber,
-        /// One host.
-        first: String,
-        /// The other host.
-        second: String,
-    },
-}
-
-impl RpcError {
-    /// Whether asking again later may succeed without anything changing here.
-    #[must_use]
-    pub const fn is_transient(&self) -> bool {
-        matches!(self, Self::Unreachable { .. } | Self::Disagreement { .. })
-    }
-}
 
 /// How a chain is reached.
 #[derive(Debug, Clone)]
@@ -545,59 +463,4 @@ pub fn block_ref(header: &Header) -> BlockRef {
 enum Checked {
     Wrong(RpcError),
     Failed(TransportError),
-}
-
-enum Sorted {
-    Answered(RpcError),
-    Silent(RpcError),
-}
-
-/// Tells an answer with an error in it from no answer.
-fn sort(what: &'static str, host: &str, error: TransportError) -> Sorted {
-    match error {
-        AlloyError::ErrorResp(payload) if !BUSY_CODES.contains(&payload.code) => {
-            Sorted::Answered(RpcError::Refused {
-                what,
-                endpoint: host.to_owned(),
-                code: payload.code,
-                message: payload.message.chars().take(300).collect(),
-                revert: payload.as_revert_data(),
-            })
-        }
-        AlloyError::DeserError { err, .. } => {
-            Sorted::Answered(RpcError::Unusable { what, why: err.to_string() })
-        }
-        AlloyError::NullResp => {
-            Sorted::Answered(RpcError::Unusable { what, why: "it is null".into() })
-        }
-        AlloyError::Transport(kind) => {
-            let last = format!("{host}: {}", without_address(&kind));
-            Sorted::Silent(RpcError::Unreachable { what, last })
-        }
-        other => {
-            let last =
-                format!("{host}: {}", other.to_string().chars().take(300).collect::<String>());
-            Sorted::Silent(RpcError::Unreachable { what, last })
-        }
-    }
-}
-
-/// The reason without the request's address, which may hold an access key.
-fn without_address(kind: &TransportErrorKind) -> String {
-    if let Some(http) = kind.as_http_error() {
-        return format!("HTTP status {}", http.status);
-    }
-    let mut deepest: &dyn std::error::Error = kind;
-    while let Some(source) = deepest.source() {
-        deepest = source;
-    }
-    let text = deepest.to_string();
-    if text.contains("://") { "the request failed".into() } else { text }
-}
-
-fn says_no_block(message: &str) -> bool {
-    let message = message.to_ascii_lowercase();
-    ["not found", "unknown block", "not available", "not yet"]
-        .iter()
-        .any(|words| message.contains(words))
 }

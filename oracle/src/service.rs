@@ -21,8 +21,8 @@ use tokio_util::sync::CancellationToken;
 use crate::config::{ConfigError, OracleConfig};
 use crate::contracts::{ContractAddresses, check_deployed};
 use crate::cursor::{BlockRef, Cursor, CursorError};
-use crate::key::{KeyError, OracleKey};
-use crate::posts::{self, PostError};
+use crate::key::OracleKey;
+use crate::posts::{self, Archive, PostError};
 use crate::reader::{ChainReader, Look, Range, ReadError, ReadSettings};
 use crate::rpc::{Chain, RpcError};
 use crate::session::{DialSettings, Link, SessionSender, keep_dialled};
@@ -36,9 +36,6 @@ pub enum OracleError {
     /// The configuration is not usable.
     #[error(transparent)]
     Config(#[from] ConfigError),
-    /// The key is not usable.
-    #[error(transparent)]
-    Key(#[from] KeyError),
     /// The data directory cannot be made.
     #[error("cannot create data directory {path}: {source}")]
     Directory {
@@ -88,28 +85,23 @@ pub struct Oracle {
 }
 
 impl Oracle {
-    /// Opens the data directory and the key and checks that the chain is the configured one and
-    /// holds our contracts.
+    /// Opens the data directory and checks that the chain is the configured one and holds our
+    /// contracts. `key` pays for the transactions and logs in.
     ///
     /// # Errors
     /// See [`OracleError`].
-    pub async fn open(config: &OracleConfig) -> Result<Self, OracleError> {
+    pub async fn open(config: &OracleConfig, key: OracleKey) -> Result<Self, OracleError> {
         config.check()?;
         let folder = config.data_directory.clone();
         tokio::fs::create_dir_all(&folder).await.map_err(|source| OracleError::Directory {
             path: folder.display().to_string(),
             source,
         })?;
-        let (key_file, password_file) = (config.key_file.clone(), config.password_file.clone());
-        let load = move || OracleKey::from_file(&key_file, password_file.as_deref());
-        let key = tokio::task::spawn_blocking(load)
-            .await
-            .map_err(|failure| KeyError::Sign(failure.to_string()))??;
         let chain = Chain::new(&config.rpc())?;
         let contracts = config.addresses();
         check_deployed(&chain, &contracts).await?;
         let submit = SubmitSettings {
-            contracts,
+            archive: Archive { contracts, scan_blocks_max: config.scan_blocks_max },
             finality: config.finality,
             fees: config.fees.bounds(),
             raise_after_blocks: config.fees.raise_after_blocks,
@@ -200,11 +192,10 @@ impl Oracle {
             }
             OracleOrder::SettleJob(order) => {
                 let subject = SubmissionSubject::Settle(order.opened.job());
-                self.take_on(
-                    subject,
-                    posts::settle(self.on_chain(self.contracts.task_manager), &order),
-                )
-                .await
+                let task_manager = self.on_chain(self.contracts.task_manager);
+                // What keeps the escrow goes in front of what pays it out.
+                self.take_on(subject, posts::hold(task_manager, &order)).await?;
+                self.take_on(subject, posts::settle(task_manager, &order)).await
             }
             OracleOrder::Refused(refused) => {
                 tracing::warn!(text = refused.text, "the dispatcher refused a message");

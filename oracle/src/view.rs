@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use alloy::eips::BlockId;
-use alloy::primitives::B256;
+use alloy::primitives::{Address as EvmAddress, B256};
 use proofgrid_core::crypto::bls::{BlsError, PublicKeyG2};
 use proofgrid_core::epoch::{EpochError, EpochKeys, EpochKeysError, EpochTable};
 use proofgrid_core::ids::{Address, EpochNumber, ManifestDigest, ProgramId, TableDigest};
@@ -100,25 +100,62 @@ pub async fn read_epoch(
     Ok(checked?)
 }
 
+/// The digest that an `EpochTable` contract names for an epoch, at a final block: the anchor of an
+/// offline check.
+///
+/// # Errors
+/// See [`ViewError`].
+pub async fn table_digest(
+    chain: &Chain,
+    epoch_table: Address,
+    finality: FinalityPolicy,
+    epoch: EpochNumber,
+) -> Result<TableDigest, ViewError> {
+    let at = final_block(chain, finality).await?;
+    Ok(table_record(chain, epoch_table, epoch, at).await?.digest)
+}
+
+async fn final_block(chain: &Chain, finality: FinalityPolicy) -> Result<BlockId, ViewError> {
+    let header = chain.final_head(finality).await?.ok_or(ViewError::NothingFinal)?;
+    Ok(BlockId::from(B256::from(*block_ref(&header).hash.as_bytes())))
+}
+
+/// What the contract says of an epoch's table.
+struct TableRecord {
+    /// The data contract.
+    pointer: EvmAddress,
+    digest: TableDigest,
+}
+
+async fn table_record(
+    chain: &Chain,
+    epoch_table: Address,
+    epoch: EpochNumber,
+    at: BlockId,
+) -> Result<TableRecord, ViewError> {
+    let call = abi::IEpochTable::tableAtCall { epoch: epoch.get() };
+    match chain.view(evm(epoch_table), &call, at).await {
+        Ok(record) => Ok(TableRecord {
+            pointer: record.pointer,
+            digest: TableDigest::from_bytes(record.tableDigest.0),
+        }),
+        Err(RpcError::Refused { revert: Some(_), .. }) => Err(ViewError::UnknownEpoch(epoch)),
+        Err(error) => Err(error.into()),
+    }
+}
+
 async fn read_table(
     chain: &Chain,
     contracts: &ContractAddresses,
     epoch: EpochNumber,
     at: BlockId,
 ) -> Result<EpochTable, ViewError> {
-    let call = abi::IEpochTable::tableAtCall { epoch: epoch.get() };
-    let record = match chain.view(evm(contracts.epoch_table), &call, at).await {
-        Ok(record) => record,
-        Err(RpcError::Refused { revert: Some(_), .. }) => {
-            return Err(ViewError::UnknownEpoch(epoch));
-        }
-        Err(error) => return Err(error.into()),
-    };
+    let record = table_record(chain, contracts.epoch_table, epoch, at).await?;
     let code = chain.code(record.pointer, at).await?;
     // The data contract's code is one STOP byte, then the table.
     let bytes = code.get(1..).unwrap_or_default();
     let table = EpochTable::parse(bytes).map_err(|source| ViewError::Table { epoch, source })?;
-    let (got, named) = (table.digest(), TableDigest::from_bytes(record.tableDigest.0));
+    let (got, named) = (table.digest(), record.digest);
     if got != named {
         return Err(ViewError::Digest { epoch, got, named });
     }
@@ -153,8 +190,7 @@ impl ChainViewClient {
     }
 
     async fn final_block(&self) -> Result<BlockId, ViewError> {
-        let header = self.chain.final_head(self.finality).await?.ok_or(ViewError::NothingFinal)?;
-        Ok(BlockId::from(B256::from(*block_ref(&header).hash.as_bytes())))
+        final_block(&self.chain, self.finality).await
     }
 
     /// The newest final epoch, or `None` before the first.

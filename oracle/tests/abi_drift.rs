@@ -124,6 +124,7 @@ fn the_epoch_table_is_as_committed() {
     check_outputs::<IEpochTable::isUsableCall>(&abi);
     check_outputs::<IEpochTable::tableAtCall>(&abi);
     check_indexed::<IEpochTable::EpochCreated>(&abi, &["epoch", "tableDigest"]);
+    check_indexed::<IEpochTable::OperatorsExcluded>(&abi, &["epoch"]);
 }
 
 #[test]
@@ -158,6 +159,9 @@ fn the_task_manager_is_as_committed() {
     check_outputs::<ITaskManager::jobsCall>(&abi);
     check_outputs::<ITaskManager::creditsCall>(&abi);
     check_outputs::<ITaskManager::refundableAtCall>(&abi);
+    check_outputs::<ITaskManager::verifySecondsCall>(&abi);
+    check_outputs::<ITaskManager::graceSecondsCall>(&abi);
+    check_outputs::<ITaskManager::holdSecondsMaxCall>(&abi);
     assert_eq!(JobRecord::eip712_root_type(), fields(&abi, "JobRecord"));
     check_indexed::<ITaskManager::JobCreated>(&abi, &["jobId", "requester", "programId"]);
     check_indexed::<ITaskManager::JobSettled>(&abi, &["jobId", "statement"]);

@@ -12,7 +12,8 @@ use alloy::eips::BlockId;
 use alloy::primitives::U256;
 use proofgrid_core::certificate::TrustedEpoch;
 use proofgrid_core::crypto::hash::keccak256;
-use proofgrid_core::ids::{Address, BlockNumber, EpochNumber, TableDigest};
+use proofgrid_core::epoch::MemberSet;
+use proofgrid_core::ids::{Address, BlockNumber, EpochNumber, MemberIndex, TableDigest};
 use proofgrid_oracle::abi::JobState;
 use proofgrid_oracle::contracts::{check_deployed, evm};
 use proofgrid_oracle::cursor::Cursor;
@@ -210,6 +211,32 @@ async fn a_job_nobody_settled_is_refunded_after_its_deadline_and_the_oracle_says
         .iter()
         .any(|news| matches!(news, ChainNews::JobExpired { job, .. } if *job == created.job));
     assert!(expired, "{news:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn members_that_the_contract_excludes_are_told_with_all_before_them() {
+    let mut net = Net::start().await;
+    let epoch_table = net.deployment.contracts.epoch_table;
+    let members =
+        |indices: &[u16]| -> MemberSet { indices.iter().copied().map(MemberIndex::new).collect() };
+    for index in [0, 3] {
+        let members = members(&[index]);
+        deploy::exclude(&mut net.owner, epoch_table, net.epoch, &members).await.unwrap();
+    }
+    mine(&net.chain, 2).await;
+    let folder = tempfile::tempdir().unwrap();
+    let mut cursor = Cursor::open(folder.path(), CHAIN).unwrap();
+    let news = read_all(&reader(&net, 1000), &mut cursor).await;
+    let [ChainNews::Epoch { .. }, first, second] = news.as_slice() else {
+        panic!("an epoch and two exclusions, got {news:?}");
+    };
+    for (news, expected) in [(first, members(&[0])), (second, members(&[0, 3]))] {
+        let ChainNews::MembersExcluded { event, epoch, members } = news else {
+            panic!("an exclusion, got {news:?}");
+        };
+        assert_eq!((*epoch, *members), (net.epoch, expected));
+        assert_eq!(event.contract.contract, epoch_table);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

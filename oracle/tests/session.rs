@@ -9,18 +9,21 @@
 mod support;
 
 use std::net::SocketAddr;
-use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::time::Duration;
 
+use alloy::eips::BlockId;
 use proofgrid_core::crypto::eip712::WalletMessage;
 use proofgrid_core::crypto::tags::Login;
 use proofgrid_core::ids::{Address, ChainId, LoginNonce, NetworkId, Role, SessionId};
-use proofgrid_core::network::SubmissionUpdate;
+use proofgrid_core::network::{SubmissionSubject, SubmissionUpdate};
 use proofgrid_core::units::{Millis, UnixMillis};
+use proofgrid_oracle::abi::{ITaskManager, JobState};
 use proofgrid_oracle::config::{ContractsConfig, FeesConfig, HexAddress, OracleConfig};
+use proofgrid_oracle::contracts::evm;
 use proofgrid_oracle::cursor::Cursor;
 use proofgrid_oracle::deploy;
+use proofgrid_oracle::key::OracleKey;
 use proofgrid_oracle::sender::Sender;
 use proofgrid_oracle::service::{Oracle, OracleError};
 use proofgrid_proto::convert::{
@@ -37,7 +40,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, Streaming};
 use v1::oracle_service_server::{OracleService, OracleServiceServer};
 
-use support::{CHAIN, Net, account, lone_statement, mine};
+use support::{CHAIN, Net, account, hash, lone_statement, mine, opened, rpc, settle_order};
 
 const SERVER: Address = Address::from_bytes([0x5e; 20]);
 const SERVER_NONCE: LoginNonce = LoginNonce::from_bytes([0x5f; 32]);
@@ -144,10 +147,11 @@ async fn dispatcher() -> (SocketAddr, mpsc::Receiver<Stream>) {
     (address, opened)
 }
 
+fn key() -> OracleKey {
+    OracleKey::from_bytes(&[0x50; 32]).unwrap()
+}
+
 fn config(net: &Net, dispatcher: SocketAddr, folder: &Path) -> OracleConfig {
-    let key_file = folder.join("key");
-    std::fs::write(&key_file, "50".repeat(32)).unwrap();
-    std::fs::set_permissions(&key_file, std::fs::Permissions::from_mode(0o600)).unwrap();
     let contracts = net.deployment.contracts;
     OracleConfig {
         chain_id: CHAIN.get(),
@@ -164,8 +168,6 @@ fn config(net: &Net, dispatcher: SocketAddr, folder: &Path) -> OracleConfig {
         dispatcher_address: Some(HexAddress(SERVER)),
         dispatcher_ca_file: None,
         allow_plaintext: false,
-        key_file,
-        password_file: None,
         data_directory: folder.join("data"),
         poll_interval_ms: 50,
         request_timeout_ms: 10_000,
@@ -183,7 +185,7 @@ struct Running {
 impl Running {
     async fn start(config: &OracleConfig) -> Self {
         let stop = CancellationToken::new();
-        let oracle = Oracle::open(config).await.unwrap();
+        let oracle = Oracle::open(config, key()).await.unwrap();
         let work = tokio::spawn(oracle.run(stop.clone()));
         Self { stop, work }
     }
@@ -296,6 +298,59 @@ async fn a_certificate_from_the_dispatcher_becomes_final_and_is_told_again_after
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_order_to_settle_holds_the_escrow_until_the_verdict_is_hard() {
+    let mut config = deploy::DeployConfig::development();
+    config.epochs.challengeSeconds = 600;
+    config.tasks.graceSeconds = 700;
+    let mut net = Net::start_with(&[], config).await;
+    account(&net.chain, 0x50).await;
+    let contracts = net.deployment.contracts;
+    let mut requester = Sender::new(net.chain.clone(), account(&net.chain, 90).await);
+    let created =
+        deploy::create_job(&mut requester, &contracts, &net.new_job(1).await).await.unwrap();
+    let opened = opened(&created.spec, [requester.address(); 2]);
+    let (batch, certificate) = net.certify(&opened.statement, &[0, 1, 2]).await;
+    let order = settle_order(&net, &created.spec, opened, &batch, certificate.clone());
+    rpc(&net.chain, "evm_increaseTime", serde_json::json!([3600 + 200])).await;
+    deploy::attest(&mut net.owner, contracts.proof_registry, &certificate).await.unwrap();
+
+    let (address, mut streams) = dispatcher().await;
+    let folder = tempfile::tempdir().unwrap();
+    let running = Running::start(&self::config(&net, address, folder.path())).await;
+    let mut stream = open(&mut streams).await;
+    stream.log_in(network(&net), key().address()).await;
+    let settle = OracleOrder::SettleJob(Box::new(order));
+    stream.say(settle.clone()).await;
+    let manager = evm(contracts.task_manager);
+    let call = ITaskManager::jobsCall { jobId: hash(created.job.as_bytes()) };
+    let held = async {
+        while net.chain.view(manager, &call, BlockId::latest()).await.unwrap().heldUntil == 0 {
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(PATIENCE, held).await.expect("the escrow is held");
+    // Ordered again, as after every reconnect.
+    stream.say(settle).await;
+    rpc(&net.chain, "evm_increaseTime", serde_json::json!([601])).await;
+    mine(&net.chain, 1).await;
+    let subject = SubmissionSubject::Settle(created.job);
+    loop {
+        match stream.event().await {
+            (_, ChainNews::Submission { subject: of, update }) => {
+                assert_eq!(of, subject, "a hold is not the dispatcher's business");
+                assert!(matches!(update, SubmissionUpdate::Sent { .. }), "{update:?}");
+                break;
+            }
+            (event_id, _) => stream.ack(event_id).await,
+        }
+    }
+    running.stop().await;
+    let escrow = deploy::escrow(&requester, contracts.task_manager, created.job).await.unwrap();
+    assert_eq!(escrow.state, JobState::Settled);
+    assert_eq!(net.sent_by(key().address()).await, 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_dispatcher_of_another_network_gets_no_signature() {
     let net = Net::start().await;
     account(&net.chain, 0x50).await;
@@ -320,7 +375,7 @@ async fn a_second_oracle_with_the_same_key_and_folder_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let (address, _streams) = dispatcher().await;
     let config = config(&net, address, folder.path());
-    let _first = Oracle::open(&config).await.unwrap();
-    let second = Oracle::open(&config).await.err().expect("refused");
+    let _first = Oracle::open(&config, key()).await.unwrap();
+    let second = Oracle::open(&config, key()).await.err().expect("refused");
     assert!(second.to_string().contains("one key has one sender"), "{second}");
 }

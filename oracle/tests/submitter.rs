@@ -8,15 +8,20 @@
 
 mod support;
 
-use proofgrid_core::ids::TxHash;
+use alloy::eips::BlockId;
+use proofgrid_core::certificate::Certificate;
+use proofgrid_core::ids::{JobId, TxHash};
 use proofgrid_core::network::{SubmissionFailure, SubmissionSubject, SubmissionUpdate};
 use proofgrid_core::statement::Statement;
-use proofgrid_oracle::abi::JobState;
+use proofgrid_oracle::abi::{ITaskManager, JobState};
+use proofgrid_oracle::contracts::evm;
 use proofgrid_oracle::deploy::{self, DeployConfig};
+use proofgrid_oracle::key::OracleKey;
 use proofgrid_oracle::posts;
 use proofgrid_oracle::sender::Sender;
 use proofgrid_oracle::submit::Submitter;
 use proofgrid_oracle::submit::record::Post;
+use proofgrid_proto::convert::SettleOrder;
 use support::{Net, account, automine, hash, lone_statement, mine, opened, rpc, settle_order};
 
 async fn post(net: &Net, statement: &Statement) -> Post {
@@ -71,7 +76,7 @@ async fn a_certificate_is_sent_included_and_final_under_the_policy() {
     assert_eq!(told(&mut submitter).await, SubmissionUpdate::Final(inclusion));
     silent(&mut submitter).await;
     assert_eq!(submitter.standings().len(), 1, "kept until the dispatcher knows");
-    submitter.forget(post.subject).await.unwrap();
+    submitter.forget(post.purpose.told().unwrap()).await.unwrap();
     assert!(submitter.standings().is_empty());
     assert_eq!(net.sent_by(key.address()).await, 1);
 }
@@ -238,6 +243,215 @@ async fn a_settlement_waits_for_its_batch_and_pays_once() {
     assert_eq!(escrow.state, JobState::Settled);
 }
 
+/// A network where a batch is soft for ten minutes, and a job of it with its orders.
+struct Late {
+    net: Net,
+    key: OracleKey,
+    folder: tempfile::TempDir,
+    requester: Sender,
+    job: JobId,
+    deadline: u64,
+    certificate: Certificate,
+    order: SettleOrder,
+}
+
+/// Seconds of the network of [`Late`].
+const VERIFY: u64 = 60;
+const CHALLENGE: u64 = 600;
+const GRACE: u64 = 700;
+
+impl Late {
+    async fn start() -> Self {
+        let mut config = DeployConfig::development();
+        config.epochs.challengeSeconds = CHALLENGE;
+        config.tasks.verifySeconds = VERIFY;
+        config.tasks.graceSeconds = GRACE;
+        let net = Net::start_with(&[], config).await;
+        let key = account(&net.chain, 80).await;
+        let mut requester = Sender::new(net.chain.clone(), account(&net.chain, 90).await);
+        let contracts = net.deployment.contracts;
+        let created =
+            deploy::create_job(&mut requester, &contracts, &net.new_job(1).await).await.unwrap();
+        let opened = opened(&created.spec, [key.address(), requester.address()]);
+        let (batch, certificate) = net.certify(&opened.statement, &[0, 1, 2, 3]).await;
+        let order = settle_order(&net, &created.spec, opened, &batch, certificate.clone());
+        let (job, deadline) = (created.job, created.spec.deadline.get());
+        let folder = tempfile::tempdir().unwrap();
+        Self { net, key, folder, requester, job, deadline, certificate, order }
+    }
+
+    /// The chain's clock goes to this many seconds after the deadline.
+    async fn until(&self, seconds: u64) {
+        let wait = self.deadline + seconds - self.net.now().await;
+        rpc(&self.net.chain, "evm_increaseTime", serde_json::json!([wait])).await;
+        mine(&self.net.chain, 1).await;
+    }
+
+    /// Attested now, and both orders of a settlement given, as the oracle gives them.
+    async fn attested(&self) -> Submitter {
+        let mut submitter = self.net.submitter(&self.key, self.folder.path());
+        let attest = posts::attest(self.net.registry(), &self.certificate).unwrap();
+        submitter.enqueue(attest).await.unwrap();
+        sent(&told(&mut submitter).await);
+        assert!(matches!(told(&mut submitter).await, SubmissionUpdate::Included(_)));
+        let manager = self.net.task_manager();
+        submitter.enqueue(posts::hold(manager, &self.order).unwrap()).await.unwrap();
+        submitter.enqueue(posts::settle(manager, &self.order).unwrap()).await.unwrap();
+        submitter
+    }
+
+    async fn refundable_at(&self) -> u64 {
+        let manager = evm(self.net.deployment.contracts.task_manager);
+        let job_id = hash(self.job.as_bytes());
+        let call = ITaskManager::refundableAtCall { jobId: job_id };
+        let at = self.net.chain.view(manager, &call, BlockId::latest()).await.unwrap();
+        u64::try_from(at).unwrap()
+    }
+
+    async fn settled(&mut self, mut submitter: Submitter) {
+        let mut heard = Vec::new();
+        for _ in 0..500 {
+            heard.extend(submitter.step().await.unwrap());
+            if heard.iter().any(|update| update.subject == SubmissionSubject::Settle(self.job)) {
+                break;
+            }
+            tokio::task::yield_now().await;
+        }
+        let mut updates = heard.into_iter();
+        let update = updates.find(|update| update.subject == SubmissionSubject::Settle(self.job));
+        let update = update.expect("the settlement is posted").update;
+        assert!(matches!(update, SubmissionUpdate::Sent { .. }), "{update:?}");
+        let manager = self.net.deployment.contracts.task_manager;
+        let escrow = deploy::escrow(&self.requester, manager, self.job).await.unwrap();
+        assert_eq!(escrow.state, JobState::Settled);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_escrow_that_could_be_refunded_before_its_verdict_is_hard_is_held() {
+    let mut late = Late::start().await;
+    // Attested so late that the refund is due (verify + grace) before the window ends.
+    late.until(200).await;
+    assert_eq!(late.refundable_at().await, late.deadline + VERIFY + GRACE);
+    let mut submitter = late.attested().await;
+    silent(&mut submitter).await;
+    let attested_at = late.net.now().await;
+    silent(&mut submitter).await;
+    let refundable = late.refundable_at().await;
+    assert!(refundable >= attested_at - 1 + CHALLENGE + GRACE, "{refundable} after {attested_at}");
+    // One hold is enough, and what it is for is the oracle's own business.
+    silent(&mut submitter).await;
+    mine(&late.net.chain, 4).await;
+    let updates = submitter.step().await.unwrap();
+    assert!(
+        matches!(updates.as_slice(), [update]
+        if matches!(update.update, SubmissionUpdate::Final(_))),
+        "{updates:?}"
+    );
+    silent(&mut submitter).await;
+    assert_eq!(late.net.sent_by(late.key.address()).await, 2);
+
+    // Without the hold the requester would have its fee back by now.
+    late.until(VERIFY + GRACE + 1).await;
+    let manager = late.net.deployment.contracts.task_manager;
+    let refused = deploy::refund(&mut late.requester, manager, late.job).await.unwrap_err();
+    assert!(refused.to_string().contains("RefundTooEarly"), "{refused}");
+    late.until(200 + CHALLENGE + 60).await;
+    late.settled(submitter).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_escrow_that_is_settled_in_time_costs_no_hold() {
+    let mut late = Late::start().await;
+    let mut submitter = late.attested().await;
+    let before = late.refundable_at().await;
+    silent(&mut submitter).await;
+    silent(&mut submitter).await;
+    assert_eq!(late.refundable_at().await, before);
+    assert_eq!(late.net.sent_by(late.key.address()).await, 1, "the certificate alone");
+    // Settled as soon as the window is over; nobody waits for a final block.
+    late.until(0).await;
+    late.settled(submitter).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_settlement_under_another_batch_replaces_the_one_that_was_ordered() {
+    let mut late = Late::start().await;
+    let mut submitter = late.net.submitter(&late.key, late.folder.path());
+    // The first certificate is never attested: its epoch ended, say.
+    let mut order = late.order.clone();
+    order.certificate.root = proofgrid_core::ids::BatchRoot::from_bytes([9; 32]);
+    let stale = posts::settle(late.net.task_manager(), &order).unwrap();
+    submitter.enqueue(stale).await.unwrap();
+    silent(&mut submitter).await;
+    drop(submitter);
+    let mut submitter = late.attested().await;
+    silent(&mut submitter).await;
+    late.until(0).await;
+    late.settled(submitter).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_excluded_signer_comes_back_by_name_and_the_next_certificate_does_without() {
+    let mut net = Net::start().await;
+    let key = account(&net.chain, 80).await;
+    let folder = tempfile::tempdir().unwrap();
+    let mut submitter = net.submitter(&key, folder.path());
+    let statement = lone_statement(1);
+    let (_, with) = net.certify(&statement, &[0, 1, 2]).await;
+    let (_, without) = net.certify(&statement, &[0, 1, 3]).await;
+    let table = net.keys().await.table().clone();
+    let members = table.index_of(net.operators[2].address).into_iter().collect();
+    let epoch_table = net.deployment.contracts.epoch_table;
+    deploy::exclude(&mut net.owner, epoch_table, net.epoch, &members).await.unwrap();
+
+    submitter.enqueue(posts::attest(net.registry(), &with).unwrap()).await.unwrap();
+    for _ in 0..2 {
+        silent(&mut submitter).await;
+        mine(&net.chain, 1).await;
+    }
+    let failure = SubmissionFailure::ExcludedSigner(members);
+    assert_eq!(told(&mut submitter).await, SubmissionUpdate::Failed(failure));
+    assert_eq!(with.id(), without.id());
+    submitter.enqueue(posts::attest(net.registry(), &without).unwrap()).await.unwrap();
+    sent(&told(&mut submitter).await);
+    assert!(matches!(told(&mut submitter).await, SubmissionUpdate::Included(_)));
+    assert_eq!(net.sent_by(key.address()).await, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_became_pointless_while_it_was_out_gives_its_nonce_back() {
+    let mut config = DeployConfig::development();
+    config.epochs.maxEpochAgeSeconds = 100;
+    config.epochs.graceSeconds = 10;
+    let net = Net::start_with(&[], config).await;
+    let key = account(&net.chain, 80).await;
+    let folder = tempfile::tempdir().unwrap();
+    let mut submitter = net.submitter(&key, folder.path());
+    submitter.enqueue(post(&net, &lone_statement(1)).await).await.unwrap();
+    automine(&net.chain, false).await;
+    let first = sent(&told(&mut submitter).await);
+    // Nobody takes it until its epoch is over.
+    rpc(&net.chain, "evm_increaseTime", serde_json::json!([111])).await;
+    for _ in 0..3 {
+        silent(&mut submitter).await;
+        rpc(&net.chain, "anvil_dropTransaction", serde_json::json!([first.to_string()])).await;
+        mine(&net.chain, 1).await;
+    }
+    silent(&mut submitter).await;
+    drop(submitter);
+    let mut submitter = net.submitter(&key, folder.path());
+    assert!(submitter.standings().is_empty(), "told when it is clear what became of it");
+    mine(&net.chain, 1).await;
+    assert_eq!(
+        told(&mut submitter).await,
+        SubmissionUpdate::Failed(SubmissionFailure::EpochNotAccepted)
+    );
+    assert_eq!(net.sent_by(key.address()).await, 1);
+    let spent = net.chain.receipt(hash(first.as_bytes())).await.unwrap();
+    assert!(spent.is_none(), "an empty transaction took its place");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn an_epoch_that_is_over_comes_back_as_such() {
     let mut config = DeployConfig::development();
@@ -288,7 +502,7 @@ async fn certificates_go_out_in_the_order_given_with_ascending_nonces() {
     let mut wanted = Vec::new();
     for tag in 1..=3 {
         let post = post(&net, &lone_statement(tag)).await;
-        wanted.push(post.subject);
+        wanted.push(post.purpose.told().unwrap());
         submitter.enqueue(post).await.unwrap();
     }
     automine(&net.chain, false).await;

@@ -197,3 +197,18 @@ proptest! {
         prop_assert!(EpochTable::parse(&with_magic).is_err());
     }
 }
+
+#[test]
+fn a_set_is_a_big_endian_word_with_one_bit_per_member() {
+    let set: MemberSet = [0u16, 8, 64, 199].map(MemberIndex::new).into_iter().collect();
+    let mut mask = [0; 32];
+    (mask[31], mask[30], mask[23], mask[7]) = (1, 1, 1, 0x80);
+    assert_eq!(set.to_mask(), mask);
+    assert_eq!(MemberSet::from_mask(&mask), set);
+    let other: MemberSet = [8u16, 9].map(MemberIndex::new).into_iter().collect();
+    assert_eq!(set.union(&other).len(), 5);
+    assert_eq!(
+        set.union(&other).difference(&set).iter().collect::<Vec<_>>(),
+        [MemberIndex::new(9)]
+    );
+}

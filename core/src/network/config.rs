@@ -53,8 +53,6 @@ pub struct NetworkConfig {
     pub submit_retry_ms: u64,
     /// Longest wait between two tries of a submission.
     pub submit_retry_max_ms: u64,
-    /// Tries of one submission until an oracle reconnects.
-    pub submit_attempts_max: u32,
     /// Time before a job's deadline at which it stops waiting for a gap in its stream.
     pub stream_margin_ms: u64,
     /// Most live jobs.
@@ -97,7 +95,6 @@ impl NetworkConfig {
             statement_attempts_max: 3,
             submit_retry_ms: 2_000,
             submit_retry_max_ms: 60_000,
-            submit_attempts_max: 10,
             stream_margin_ms: 60_000,
             live_jobs_max: limits::LIVE_JOBS_MAX,
             live_jobs_per_requester_max: limits::LIVE_JOBS_PER_REQUESTER_MAX,

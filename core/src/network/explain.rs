@@ -5,8 +5,12 @@ use crate::limits::EXPLAIN_ENTRIES_MAX;
 use crate::units::UnixMillis;
 
 use super::Network;
+use super::apply::streams::KeptBack;
 use super::fact::Decision;
-use super::state::{JobState, LaneKey, Task, TaskState, TaskStateKind, TryOutcome};
+use super::live::ProverSession;
+use super::state::{
+    Job, JobState, Task, TaskState, TaskStateKind, Ticket, Try, TryOutcome, Urgency,
+};
 
 /// One try, and why it was made where it was.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,8 +61,8 @@ impl Network {
         let tasks = job.tasks.iter().map(|task| TaskExplanation {
             index: task.index,
             state: task.state.kind(),
-            why: self.explain_task(&job.ticket(task).lane, &job.spec.requester, task),
-            tries: explain_tries(task),
+            why: self.explain_task(job, task),
+            tries: explain_tries(job, task),
         });
         Some(Explanation { job: *id, why: self.explain_job(id)?, tasks: tasks.collect() })
     }
@@ -95,16 +99,21 @@ impl Network {
         let Some(view) = self.job(id).and_then(|view| view.voting) else {
             return "waits for a final stake table".into();
         };
-        let until = self
-            .state
-            .pending
-            .contains(&view.statement)
-            .then(|| self.kept_back_until(id, view.opened_at))
-            .flatten();
-        if let Some(until) = until {
-            return format!(
-                "kept back until {until} at most: an earlier job of its stream is open"
-            );
+        let pending = self.state.pending.contains(&view.statement);
+        if let Some(kept) = pending.then(|| self.kept_back(id, view.opened_at)).flatten() {
+            let until = kept.until();
+            return match kept {
+                KeptBack::Behind { sequence, jobs, .. } => {
+                    let first = jobs.first().map(ToString::to_string).unwrap_or_default();
+                    format!(
+                        "kept back until {until} at most: job {first}, {sequence} of its stream, \
+                         is not final yet"
+                    )
+                }
+                KeptBack::Gap { sequence, .. } => {
+                    format!("kept back until {until} at most: {sequence} of its stream is missing")
+                }
+            };
         }
         let epoch = view.epoch;
         format!(
@@ -113,10 +122,10 @@ impl Network {
         )
     }
 
-    fn explain_task(&self, lane: &LaneKey, requester: &Address, task: &Task) -> String {
+    fn explain_task(&self, job: &Job, task: &Task) -> String {
         match &task.state {
             TaskState::Waiting { deps } => format!("needs {} other tasks first", deps.len()),
-            TaskState::Queued => self.explain_queued(lane, requester, task),
+            TaskState::Queued => self.explain_queued(job, task),
             TaskState::Leased(lease) => {
                 format!("{} works on it since {}", lease.prover, lease.granted_at)
             }
@@ -126,61 +135,95 @@ impl Network {
         }
     }
 
-    fn explain_queued(&self, lane: &LaneKey, requester: &Address, task: &Task) -> String {
-        let offering: Vec<_> = self
-            .live
-            .provers
-            .iter()
-            .filter(|(_, session)| {
-                session.capabilities.programs.iter().any(|o| o.program == lane.program)
-            })
-            .collect();
-        if offering.is_empty() {
-            return format!("no connected prover offers program {}", lane.program);
+    /// The first rule of the scheduler that keeps a queued task from being leased.
+    fn explain_queued(&self, job: &Job, task: &Task) -> String {
+        let ticket = job.ticket(task);
+        let (program, memory) = (ticket.lane.program, ticket.lane.memory());
+        let mut able: Vec<(&Address, &ProverSession)> = self.live.provers.iter().collect();
+        able.retain(|(_, session)| session.offers(&program));
+        if able.is_empty() {
+            return format!("no connected prover offers program {program}");
         }
-        let largest = offering.iter().map(|(_, s)| s.capabilities.memory_bytes).max();
-        if largest.is_none_or(|largest| largest < lane.memory()) {
-            return format!("needs {}; no connected prover has that much memory", lane.memory());
+        able.retain(|(_, session)| session.capabilities.memory_bytes >= memory);
+        if able.is_empty() {
+            return format!("needs {memory}; no connected prover has that much memory");
         }
-        let avoided = offering.iter().filter(|(prover, _)| task.avoid.contains(prover)).count();
+        let large = able.len();
+        able.retain(|(prover, session)| !self.is_draining(prover, session));
+        if able.is_empty() {
+            return format!("the {large} provers that could take it are draining");
+        }
+        let failed = able.iter().filter(|(prover, _)| task.avoid.contains(prover)).count();
+        if failed < able.len() {
+            able.retain(|(prover, _)| !task.avoid.contains(prover));
+        }
+        let turn = self.explain_turn(&ticket);
+        let others = format!("{failed} provers that failed it come last; {turn}");
+        let provers = able.len();
+        able.retain(|(prover, session)| self.load(prover) < session.capabilities.slots);
+        if able.is_empty() {
+            return format!("every slot of {provers} able provers is taken; {others}");
+        }
+        able.retain(|(prover, _)| self.memory_for_more(prover) >= memory);
+        if able.is_empty() {
+            return format!(
+                "needs {memory}, more than any prover with a free slot has left; {others}"
+            );
+        }
+        others
+    }
+
+    /// Who goes before a queued task: other requesters by turns, its own requester's by order.
+    fn explain_turn(&self, ticket: &Ticket) -> String {
+        let queue = &self.state.queue;
+        let (ahead, key) = (queue.ahead_of(ticket), &ticket.key);
+        let again = match key.urgency {
+            Urgency::Again => "tried before, ",
+            Urgency::Fresh => "",
+        };
         format!(
-            "waits for a free slot: {} provers offer the program ({avoided} of them failed it), \
-             {} tasks of this requester and {} in all are queued, {} units were served to it",
-            offering.len(),
-            self.state.queue.len_of(requester),
-            self.state.queue.len(),
-            self.state.queue.served(requester),
+            "{ahead} tasks of its requester go first ({again}deadline {}, fee cap {}); {} units were \
+             served to it, {} to whoever is next in line; {} tasks are queued in all",
+            key.deadline,
+            key.fee.0,
+            queue.served(&ticket.requester),
+            queue.next_turn(&ticket.lane).unwrap_or_default(),
+            queue.len(),
         )
     }
 }
 
-fn explain_tries(task: &Task) -> Vec<TryExplanation> {
+fn explain_tries(job: &Job, task: &Task) -> Vec<TryExplanation> {
     let skip = task.tries.len().saturating_sub(EXPLAIN_ENTRIES_MAX);
-    task.tries
-        .iter()
-        .skip(skip)
-        .map(|found| {
-            let decision = found.decision.clone();
-            let why = format!(
-                "best of {} free provers: {} units per 1000 s, {} of {} slots in use, {} passed \
-                 over for failing it; the requester's turn at {} units served",
-                decision.candidates,
-                decision.units_per_kilosecond,
-                decision.load,
-                decision.slots,
-                decision.avoided,
-                decision.requester_served_units,
-            );
-            let outcome = match &found.outcome {
-                TryOutcome::Running if found.at_intake.is_some() => "at intake".into(),
-                TryOutcome::Running => "running".into(),
-                TryOutcome::Ended(end) => end.to_string(),
-                TryOutcome::Accepted => "accepted".into(),
-                TryOutcome::Superseded => "another proof counted, or the job ended".into(),
-                TryOutcome::RefusedByQuorum(reason) => format!("refused by a quorum: {reason}"),
-            };
-            let (attempt, prover, at) = (found.attempt, found.prover, found.granted_at);
-            TryExplanation { attempt, prover, at, why, decision, outcome }
-        })
-        .collect()
+    let tries = task.tries.iter().skip(skip);
+    tries.map(|found| explain_try(job, task, found)).collect()
+}
+
+fn explain_try(job: &Job, task: &Task, found: &Try) -> TryExplanation {
+    let decision = found.decision.clone();
+    let again = if found.attempt.get() > 1 { "tried before, " } else { "" };
+    let why = format!(
+        "its requester's turn at {} units served, and first of its tasks ({again}deadline {}, fee \
+         cap {}); best of {} free provers that offer the program, with {} to spare: {} units per \
+         1000 s, {} of {} slots in use, {} passed over for failing it",
+        decision.requester_served_units,
+        job.spec.deadline,
+        job.spec.fee_cap,
+        decision.candidates,
+        task.memory_bytes,
+        decision.units_per_kilosecond,
+        decision.load,
+        decision.slots,
+        decision.avoided,
+    );
+    let outcome = match &found.outcome {
+        TryOutcome::Running if found.at_intake.is_some() => "at intake".into(),
+        TryOutcome::Running => "running".into(),
+        TryOutcome::Ended(end) => end.to_string(),
+        TryOutcome::Accepted => "accepted".into(),
+        TryOutcome::Superseded => "another proof counted, or the job ended".into(),
+        TryOutcome::RefusedByQuorum(reason) => format!("refused by a quorum: {reason}"),
+    };
+    let (attempt, prover, at) = (found.attempt, found.prover, found.granted_at);
+    TryExplanation { attempt, prover, at, why, decision, outcome }
 }

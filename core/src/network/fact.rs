@@ -9,7 +9,7 @@ use borsh::{BorshDeserialize, BorshSerialize};
 use thiserror::Error;
 
 use crate::certificate::Certificate;
-use crate::epoch::EpochKeys;
+use crate::epoch::{EpochKeys, MemberSet};
 use crate::ids::{
     Address, Attempt, BatchRoot, BlobDigest, CertificateId, ChainContract, ChainId, EpochNumber,
     JobId, LeaseToken, StatementAttempt, StatementDigest, TaskId,
@@ -184,6 +184,8 @@ pub enum BatchClose {
     Contested,
     /// Its epoch is over.
     EpochOver,
+    /// Without members that were excluded, a leaf has no vote quorum any more.
+    Excluded,
 }
 
 /// Every durable change. Variants are appended, never reordered.
@@ -434,5 +436,12 @@ pub enum Change {
     BlobForgotten {
         /// The blob.
         digest: BlobDigest,
+    },
+    /// Members of an epoch no longer count.
+    MembersExcluded {
+        /// The epoch.
+        epoch: EpochNumber,
+        /// The members.
+        members: MemberSet,
     },
 }

@@ -5,7 +5,7 @@
 
 use borsh::{BorshDeserialize, BorshSerialize};
 
-use crate::epoch::EpochKeys;
+use crate::epoch::{EpochKeys, MemberSet};
 use crate::ids::{
     Address, Attempt, BatchRoot, BlobDigest, BlockHash, BlockNumber, CertificateId, ChainContract,
     ChainId, EpochNumber, JobId, LeaseToken, ManifestDigest, ProgramId, SessionId, StatementDigest,
@@ -208,6 +208,8 @@ pub enum SubmissionFailure {
     Refused(String),
     /// The chain or the oracle's account is not usable right now.
     Unavailable(String),
+    /// These signers of the certificate are excluded from signing in its epoch.
+    ExcludedSigner(MemberSet),
 }
 
 impl std::fmt::Display for SubmissionFailure {
@@ -216,6 +218,9 @@ impl std::fmt::Display for SubmissionFailure {
             Self::EpochNotAccepted => write!(f, "the contract no longer accepts the epoch"),
             Self::Refused(text) => write!(f, "the contract refuses: {text}"),
             Self::Unavailable(text) => write!(f, "the chain is not usable: {text}"),
+            Self::ExcludedSigner(members) => {
+                write!(f, "{} of its signers are excluded from signing", members.len())
+            }
         }
     }
 }
@@ -373,6 +378,13 @@ pub enum Input {
         /// The table, with the members' keys in G2 for aggregation.
         keys: EpochKeys,
     },
+    /// The home chain excluded members of an epoch from signing; final, and never taken back.
+    MembersExcluded {
+        /// The epoch.
+        epoch: EpochNumber,
+        /// The members.
+        members: MemberSet,
+    },
     /// A verifier logged in.
     VerifierConnected {
         /// Its operator.
@@ -472,7 +484,22 @@ pub enum Answer {
     CompletionReceived,
     /// The task is proved already, by this prover or another; keep nothing.
     AlreadyDone,
-    /// The vote or attestation came after the decision; kept, not counted.
+    /// The judged proof passed intake; its task is done.
+    ProofAccepted,
+    /// The judged proof did not pass intake: its prover's fault.
+    ProofRefused {
+        /// Machine-readable reason.
+        code: String,
+        /// The reason for people.
+        text: String,
+    },
+    /// Intake could not judge the proof; nobody's fault.
+    ProofUnjudged {
+        /// What stopped it.
+        reason: String,
+    },
+    /// It came after the decision. A vote or attestation is kept, not counted; what intake says of
+    /// a proof that nobody waits for any more is dropped.
     Late,
     /// A prover is registered.
     Registered {

@@ -184,6 +184,14 @@ impl Network {
                         name,
                     )?;
                 }
+                let current = matches!(
+                    book.stage,
+                    StatementStage::Voting { epoch: at } | StatementStage::Pending { epoch: at, .. }
+                        if at == *epoch
+                );
+                let excluded = self.state.excluded_from(*epoch);
+                let counts = round.tally.counted().any(|vote| excluded.contains(vote.member()));
+                check(!current || !counts, "nobody who is excluded counts", name)?;
                 let claimed = round.tally.outcome();
                 let quorum = |v| is_quorum(round.tally.signed(v), keys.table().total());
                 check(
@@ -205,14 +213,22 @@ impl Network {
                 "open batches are indexed",
                 name,
             )?;
+            let excluded = self.state.excluded_from(book.epoch);
+            check(
+                !open || book.tally.signers().intersection(&excluded).is_empty(),
+                "nobody who is excluded attests",
+                name,
+            )?;
             for leaf in book.batch.leaves() {
                 check(leaf.verdict == Verdict::Valid, "only valid statements are batched", name)?;
                 let statement = self.state.statements.get(&leaf.statement);
                 let quorum = statement
                     .and_then(|statement| statement.rounds.get(&book.epoch))
                     .and_then(|round| round.tally.outcome());
+                // An exclusion takes a quorum back; what was attested before it stays as it was.
+                let before = !open && !excluded.is_empty();
                 check(
-                    quorum == Some(leaf.verdict),
+                    quorum == Some(leaf.verdict) || before,
                     "a batch takes only statements with a vote quorum of its epoch",
                     name,
                 )?;
@@ -283,9 +299,8 @@ impl Network {
         }
         for (program, set) in &self.live.free {
             for (_, prover) in set {
-                let offers = self.live.provers.get(prover).is_some_and(|session| {
-                    session.capabilities.programs.iter().any(|o| o.program == *program)
-                });
+                let session = self.live.provers.get(prover);
+                let offers = session.is_some_and(|session| session.offers(program));
                 check(offers, "free provers are connected and offer the program", || {
                     prover.to_string()
                 })?;

@@ -29,6 +29,13 @@ pub(super) struct ProverSession {
     pub indexed: Vec<(ProgramId, u64)>,
 }
 
+impl ProverSession {
+    /// Whether it can prove a program.
+    pub fn offers(&self, program: &ProgramId) -> bool {
+        self.capabilities.programs.iter().any(|offer| offer.program == *program)
+    }
+}
+
 /// Something that is due at a time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Timer {

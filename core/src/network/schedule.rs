@@ -15,7 +15,7 @@ use super::effect::{Assignment, Effect, Lease, Peer};
 use super::fact::{Change, Decision};
 use super::live::{ProverSession, Timer};
 use super::refusal::Refusal;
-use super::state::{Job, LaneKey, RunningLease, Task, TaskState};
+use super::state::{Job, LaneKey, RunningLease, Task, TaskState, WorkerBook};
 use super::{Network, Step};
 
 /// A task and the prover that it goes to.
@@ -45,10 +45,13 @@ impl Network {
         u32::try_from(tasks).unwrap_or(u32::MAX)
     }
 
+    /// Whether a prover takes no new tasks, by its own or an administrator's wish.
+    pub(super) fn is_draining(&self, prover: &Address, session: &ProverSession) -> bool {
+        session.draining || self.state.workers.get(prover).is_some_and(WorkerBook::is_drained)
+    }
+
     fn may_take_more(&self, prover: &Address, session: &ProverSession) -> bool {
-        !session.draining
-            && !self.state.workers.get(prover).is_some_and(super::WorkerBook::is_drained)
-            && self.load(prover) < session.capabilities.slots
+        !self.is_draining(prover, session) && self.load(prover) < session.capabilities.slots
     }
 
     /// Puts a prover in its place among the free ones, or takes it out.
@@ -80,7 +83,7 @@ impl Network {
     }
 
     /// Memory that a prover can give to one more task.
-    fn memory_for_more(&self, prover: &Address) -> ByteCount {
+    pub(super) fn memory_for_more(&self, prover: &Address) -> ByteCount {
         let Some(session) = self.live.provers.get(prover) else { return ByteCount::ZERO };
         let tasks = self.state.running.get(prover);
         let used = tasks
@@ -188,10 +191,9 @@ impl Network {
     fn others_could(&self, lane: &LaneKey, task: &Task) -> bool {
         self.live.provers.iter().any(|(prover, session)| {
             !task.avoid.contains(prover)
-                && !session.draining
-                && !self.state.workers.get(prover).is_some_and(super::WorkerBook::is_drained)
+                && !self.is_draining(prover, session)
                 && session.capabilities.memory_bytes >= lane.memory()
-                && session.capabilities.programs.iter().any(|o| o.program == lane.program)
+                && session.offers(&lane.program)
         })
     }
 

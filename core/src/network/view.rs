@@ -432,7 +432,7 @@ impl Network {
         let mut provers = 0u32;
         let mut speed = 0u64;
         for (prover, session) in &self.live.provers {
-            if session.capabilities.programs.iter().any(|offer| offer.program == *program) {
+            if session.offers(program) {
                 provers = provers.saturating_add(1);
                 let slots = u64::from(session.capabilities.slots);
                 let own = self.throughput(prover, program).saturating_mul(slots);

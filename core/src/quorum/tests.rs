@@ -166,6 +166,58 @@ fn attestations_count_once_and_for_one_batch() {
     assert_eq!(refused, Err(TallyError::OtherEpoch { expected, got }));
 }
 
+#[test]
+fn an_exclusion_takes_a_quorum_back_and_leaves_the_total() {
+    let epoch = Epoch::new(1, &[10, 10, 10, 10]);
+    let table = epoch.table();
+    let only = |member: usize| MemberSet::from_iter(table.index_of(epoch.operator(member)));
+    let mut tally = Tally::new(table, STATEMENT);
+    let vote = |member| epoch.vote(member, STATEMENT, Verdict::Valid);
+    for member in 0..3 {
+        tally.record(vote(member)).unwrap();
+    }
+    assert_eq!(tally.abstain(table, epoch.operator(3)), Ok(true));
+    tally.exclude(table, &only(3)).unwrap();
+    assert_eq!((tally.abstained(), tally.excluded()), (Stake::ZERO, Stake::new(10)));
+    assert_eq!(tally.outcome(), Some(Verdict::Valid));
+    tally.exclude(table, &only(0)).unwrap();
+    assert_eq!((tally.outcome(), tally.quorum()), (None, None));
+    assert_eq!((tally.signed(Verdict::Valid), tally.total()), (Stake::new(20), Stake::new(40)));
+    assert_eq!((tally.outstanding(), tally.votes().count()), (Stake::ZERO, 3));
+    assert!(!tally.reachable());
+    // A vote of an excluded member is kept, and decides nothing.
+    assert_eq!(tally.record(vote(3)), NEW);
+    assert_eq!((tally.counted().count(), tally.votes().count()), (2, 4));
+    let next = Epoch::new(2, &[10]);
+    let (expected, got) = (EpochNumber::new(1), EpochNumber::new(2));
+    let refused = Err(TallyError::OtherEpoch { expected, got });
+    assert_eq!(tally.exclude(next.table(), &MemberSet::EMPTY), refused);
+}
+
+#[test]
+fn an_excluded_member_attests_nothing() {
+    let epoch = Epoch::new(1, &[10, 10, 10]);
+    let table = epoch.table();
+    let root = BatchRoot::from_bytes([1; 32]);
+    let named =
+        Attestation { target: TARGET, epoch: table.epoch(), table: table.digest(), root, count: 1 };
+    let sign = |member: usize| {
+        named.sign(epoch.operator(member), &epoch.secrets[member]).verify(&epoch.keys).unwrap()
+    };
+    let mut tally = AttestationTally::new(table, named).unwrap();
+    tally.record(sign(0)).unwrap();
+    tally.record(sign(1)).unwrap();
+    assert!(tally.is_complete());
+    let first = MemberSet::from_iter(table.index_of(epoch.operator(0)));
+    tally.exclude(table, &first).unwrap();
+    assert_eq!((tally.signed(), tally.is_complete()), (Stake::new(10), false));
+    assert_eq!(tally.record(sign(0)), Err(TallyError::Excluded(epoch.operator(0))));
+    assert_eq!(tally.decline(table, epoch.operator(0)), Ok(false));
+    assert!(tally.reachable());
+    assert_eq!(tally.decline(table, epoch.operator(2)), Ok(true));
+    assert!(!tally.reachable(), "what declined and what is excluded do not add up to a third");
+}
+
 /// What a member does in the random walk.
 #[derive(Debug, Clone, Copy)]
 enum Step {

@@ -48,9 +48,9 @@ pub const fn classify(error: &EdgeError) -> (Code, Reason) {
 const fn classify_refusal(refusal: &Refusal) -> (Code, Reason) {
     match refusal {
         Refusal::NonceUsed { .. } => (Code::AlreadyExists, Reason::NonceUsed),
-        Refusal::WrongOrigin | Refusal::BadRegistration { .. } => {
-            (Code::InvalidArgument, Reason::Malformed)
-        }
+        Refusal::WrongOrigin
+        | Refusal::SequenceWithoutStream(_)
+        | Refusal::BadRegistration { .. } => (Code::InvalidArgument, Reason::Malformed),
         Refusal::WrongHome { .. } | Refusal::UnknownTarget { .. } | Refusal::WrongTable { .. } => {
             (Code::InvalidArgument, Reason::WrongNetwork)
         }
@@ -70,6 +70,7 @@ const fn classify_refusal(refusal: &Refusal) -> (Code, Reason) {
             (Code::PermissionDenied, Reason::NotAllowed)
         }
         Refusal::NotInEpoch(_) => (Code::PermissionDenied, Reason::NotInEpoch),
+        Refusal::UnknownEpoch(_) => (Code::Unavailable, Reason::NoEpochYet),
         Refusal::StaleLease(_) => (Code::FailedPrecondition, Reason::StaleLease),
         Refusal::StaleSession(_) => (Code::Aborted, Reason::Replaced),
         Refusal::CancelOnChain(_)

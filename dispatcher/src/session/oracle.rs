@@ -2,18 +2,18 @@
 //! the oracle moves its cursor on the acknowledgement.
 
 use proofgrid_core::ids::{ChainId, Role};
-use proofgrid_core::network::{Answer, Consequence, Input, Provenance, Refusal};
+use proofgrid_core::network::{Answer, Input, Provenance, Refusal};
 use proofgrid_proto::convert::{
     ChainNews, Challenge, Hello, LoginProof, OracleMessage, OracleOrder, ReportedEvent, Welcome,
 };
 use proofgrid_proto::v1;
 use tokio::sync::mpsc;
-use tonic::Status;
+use tonic::{Code, Status};
 
 use super::directory::Outbound;
 use super::{Flow, Handler, Open, Protocol};
 use crate::error::EdgeError;
-use crate::grpc::status::{After, refused};
+use crate::grpc::status::{After, classify, is_retryable, refused};
 
 /// The oracle's stream.
 #[derive(Debug)]
@@ -72,25 +72,26 @@ fn ack(event_id: u64, refusal: Option<&EdgeError>) -> OracleOrder {
     OracleOrder::Ack { event_id, refused }
 }
 
-/// Acknowledges an event once it is durable. A refusal for good is acknowledged too, with its
-/// reason, so that one bad event cannot block a chain; what may succeed later is only refused, and
-/// the oracle sends it again.
+/// Tells the oracle that an event was not taken. A refusal for good is acknowledged, with its
+/// reason, so that one bad event cannot block a chain. What may succeed later is only refused, and
+/// the oracle sends it again; so is what failed by a fault of this process, which must not be
+/// forgotten as if it were stored.
+fn refuse(event_id: u64, error: &EdgeError) -> OracleOrder {
+    let (code, _) = classify(error);
+    if is_retryable(code) || code == Code::Internal {
+        OracleOrder::Refused(refused(error, After::GoOn))
+    } else {
+        ack(event_id, Some(error))
+    }
+}
+
+/// Acknowledges an event once it is durable, or refuses it.
 fn acknowledge(link: &Link, event_id: u64) -> crate::actor::Reply {
     let sender = link.sender.clone();
     Box::new(move |answer: Result<Answer, Refusal>| {
         let order = match answer {
             Ok(_) => ack(event_id, None),
-            Err(refusal) => {
-                let is_temporary =
-                    matches!(refusal, Refusal::QueueFull { .. } | Refusal::RequesterFull { .. })
-                        || refusal.consequence() == Consequence::Halt;
-                let error = EdgeError::Refused(refusal);
-                if is_temporary {
-                    OracleOrder::Refused(refused(&error, After::GoOn))
-                } else {
-                    ack(event_id, Some(&error))
-                }
-            }
+            Err(refusal) => refuse(event_id, &EdgeError::Refused(refusal)),
         };
         // A full queue means a peer that does not read; its session ends by other means.
         let _ = sender.try_send(Ok(order));
@@ -133,21 +134,23 @@ impl OracleGate {
             Ok(news) => news,
             Err(error) => {
                 tracing::warn!(%chain, event_id, %error, "an oracle's event was refused");
-                let _ = link.sender.try_send(Ok(ack(event_id, Some(&error))));
+                let _ = link.sender.try_send(Ok(refuse(event_id, &error)));
                 return Ok(());
             }
         };
-        let is_home = chain == link.shared.network.home_chain;
+        let epoch_table = link.shared.network.as_contract();
         let input = match news {
-            ChainNews::Epoch { event, keys } => {
-                let table = link.shared.network.epoch_table;
-                if !is_home || event.contract.contract != table {
-                    let text = "epochs come from the EpochTable of the home chain".to_owned();
-                    let error = EdgeError::NotAllowed(text);
-                    let _ = link.sender.try_send(Ok(ack(event_id, Some(&error))));
-                    return Ok(());
-                }
-                Input::EpochFinal { keys: *keys }
+            ChainNews::Epoch { event, .. } | ChainNews::MembersExcluded { event, .. }
+                if event.contract != epoch_table =>
+            {
+                let text = "epochs come from the EpochTable of the home chain".to_owned();
+                let error = EdgeError::NotAllowed(text);
+                let _ = link.sender.try_send(Ok(refuse(event_id, &error)));
+                return Ok(());
+            }
+            ChainNews::Epoch { keys, .. } => Input::EpochFinal { keys: *keys },
+            ChainNews::MembersExcluded { epoch, members, .. } => {
+                Input::MembersExcluded { epoch, members }
             }
             ChainNews::JobCreated { event, spec } => {
                 Input::SubmitJob { spec: *spec, provenance: Provenance::Chain(event) }
@@ -189,6 +192,41 @@ impl Handler<OracleProtocol> for OracleGate {
         if let Some(chain) = self.chain {
             let session = link.session();
             link.shared.actor.deliver(Input::OracleDisconnected { chain, session }).await;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proofgrid_core::ids::{EpochNumber, JobId};
+    use proofgrid_core::network::EvolveError;
+    use proofgrid_proto::convert::{ConvertError, Problem};
+
+    use super::*;
+
+    #[test]
+    fn only_what_is_refused_for_good_is_acknowledged() {
+        let damaged = Refusal::Contradiction(EvolveError::Contradiction { what: "a bug" });
+        let later = [
+            EdgeError::Internal("a worker thread failed".into()),
+            EdgeError::ShuttingDown,
+            Refusal::QueueFull { live: 1, max: 1 }.into(),
+            Refusal::UnknownEpoch(EpochNumber::new(2)).into(),
+            damaged.into(),
+        ];
+        for error in later {
+            let order = refuse(7, &error);
+            assert!(matches!(order, OracleOrder::Refused(_)), "{error}: {order:?}");
+        }
+        let for_good = [
+            EdgeError::Malformed(ConvertError::new("job", Problem::Missing)),
+            EdgeError::NotAllowed("another contract".into()),
+            Refusal::UnknownJob(JobId::ZERO).into(),
+        ];
+        for error in for_good {
+            let order = refuse(7, &error);
+            let acknowledged = matches!(order, OracleOrder::Ack { event_id: 7, refused: Some(_) });
+            assert!(acknowledged, "{error}: {order:?}");
         }
     }
 }

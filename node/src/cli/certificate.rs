@@ -12,9 +12,8 @@ use proofgrid_core::epoch::EpochTable;
 use proofgrid_core::ids::{Address, JobId, TableDigest};
 use proofgrid_core::job::JobSpec;
 use proofgrid_core::statement::{OpenedStatement, Verdict};
-use proofgrid_oracle::anchor;
 use proofgrid_oracle::finality::FinalityPolicy;
-use proofgrid_oracle::view::ViewError;
+use proofgrid_oracle::view::{ViewError, table_digest};
 use proofgrid_proto::v1;
 use serde::Serialize;
 
@@ -196,7 +195,7 @@ fn trusted(args: &VerifyArgs, table: &EpochTable) -> CliResult<TrustedEpoch> {
     let digest = block_on(async {
         let chain = chain::connect(rpc, home)?;
         let policy = FinalityPolicy::Finalized;
-        match anchor::table_digest(&chain, contract, policy, table.epoch()).await {
+        match table_digest(&chain, contract, policy, table.epoch()).await {
             Ok(digest) => Ok(digest),
             Err(error @ ViewError::UnknownEpoch(_)) => Err(error).exit(Exit::NotFound),
             // The error names the host; the whole address may hold a key.

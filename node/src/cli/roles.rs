@@ -11,6 +11,7 @@ use clap::Subcommand;
 use proofgrid_core::units::ByteCount;
 use proofgrid_dispatcher::Dispatcher;
 use proofgrid_judge::{Judge, JudgeConfig};
+use proofgrid_oracle::key::OracleKey;
 use proofgrid_oracle::service::Oracle;
 use proofgrid_proofs::program::Registry;
 use proofgrid_prover::Prover;
@@ -243,7 +244,9 @@ pub fn oracle(command: &RunCommand) -> CliResult {
     };
     block_on(async {
         let stop = stop_on_signal()?;
-        let oracle = Oracle::open(&file.oracle).await?;
+        let wallet = wallet_from(&file.key.file, &file.key.password_file)?;
+        let key = OracleKey::from_bytes(&wallet.to_bytes())?;
+        let oracle = Oracle::open(&file.oracle, key).await?;
         tracing::info!(version = crate::VERSION, chain = file.oracle.chain_id, "oracle runs");
         oracle.run(stop).await?;
         Ok(())

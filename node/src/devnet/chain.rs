@@ -11,7 +11,6 @@ use proofgrid_core::crypto::secp::WalletKey;
 use proofgrid_core::epoch::EpochTable;
 use proofgrid_core::ids::{Address, ChainId, EpochNumber, TableDigest};
 use proofgrid_core::units::Stake;
-use proofgrid_oracle::anchor;
 use proofgrid_oracle::contracts::ContractAddresses;
 use proofgrid_oracle::deploy::{self, DeployConfig, Deployment};
 use proofgrid_oracle::finality::FinalityPolicy;
@@ -19,6 +18,7 @@ use proofgrid_oracle::key::OracleKey;
 use proofgrid_oracle::rpc::Chain;
 use proofgrid_oracle::sender::Sender;
 use proofgrid_oracle::setup;
+use proofgrid_oracle::view::table_digest;
 
 use super::anvil::CHAIN_ID;
 use super::process::Process;
@@ -147,7 +147,7 @@ impl DevChain {
     /// When there is no such epoch.
     pub async fn epoch_digest(&self, epoch: EpochNumber) -> anyhow::Result<TableDigest> {
         let contract = self.deployment.contracts.epoch_table;
-        Ok(anchor::table_digest(&self.chain, contract, FinalityPolicy::Finalized, epoch).await?)
+        Ok(table_digest(&self.chain, contract, FinalityPolicy::Finalized, epoch).await?)
     }
 
     /// Whether the contract says that the job is verified, beyond the challenge window.

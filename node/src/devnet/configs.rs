@@ -186,12 +186,14 @@ data_dir = {data:?}
         self.write(
             "oracle",
             &format!(
-                r#"[oracle]
+                r#"[key]
+file = {key:?}
+password_file = {password:?}
+
+[oracle]
 {chain_section}start_block = {start_block}
 dispatcher_url = "{url}"
 dispatcher_address = "{server}"
-key_file = {key:?}
-password_file = {password:?}
 data_directory = {data:?}
 poll_interval_ms = 250
 {contracts}"#,

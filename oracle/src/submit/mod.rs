@@ -1,4 +1,4 @@
-//! Posts certificates and settlements: each at most once in effect, and eventually once.
+//! Posts certificates, settlements and holds: each at most once in effect, and eventually once.
 //!
 //! One [`Submitter`] owns one sender key on one chain. It is driven by [`Submitter::step`], once
 //! per look at the chain, and answers what moved; it never waits inside a step. What keeps it
@@ -6,6 +6,8 @@
 //! - a transaction is simulated, signed and made durable before it is broadcast ([`record`]);
 //! - what may be out there is only ever replaced under its own nonce, never sent again under
 //!   another one while the old nonce is open;
+//! - nothing is offered more for what has become pointless: its nonce is used up by an empty
+//!   transaction, since all that follow wait for it;
 //! - the contract's own state decides whether something is done, whoever did it;
 //! - `Final` is said under the chain's finality policy alone, and until then every step looks
 //!   again, so a reorg of our own transaction is seen, reported and repaired by sending the same
@@ -14,6 +16,7 @@
 pub mod classify;
 pub mod fees;
 pub mod record;
+mod withdraw;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -27,13 +30,13 @@ use proofgrid_core::network::{SubmissionFailure, SubmissionSubject, SubmissionUp
 use thiserror::Error;
 
 use self::classify::{Refusal, classify};
-use self::fees::{FeeBounds, Market, Step, first_offer, next_offer};
-use self::record::{Broadcast, Inclusion, OFFERS_MAX, Phase, Post, RecordError, Records};
-use crate::contracts::{ContractAddresses, refusal};
+use self::fees::{FeeBounds, Market, first_offer};
+use self::record::{Broadcast, Inclusion, Phase, Post, Purpose, Record, RecordError, Records};
+use crate::contracts::refusal;
 use crate::cursor::BlockRef;
 use crate::finality::FinalityPolicy;
 use crate::key::{KeyError, OracleKey, Unsigned};
-use crate::posts::{self, Standing};
+use crate::posts::{self, Archive, Standing};
 use crate::rpc::{Chain, RpcError};
 
 /// Simulations that must revert, at different heads, before a submission is given up: one endpoint
@@ -69,8 +72,8 @@ pub struct Update {
 /// How a submitter behaves.
 #[derive(Debug, Clone, Copy)]
 pub struct SubmitSettings {
-    /// Our contracts.
-    pub contracts: ContractAddresses,
+    /// Our contracts and their past.
+    pub archive: Archive,
     /// When a block is final.
     pub finality: FinalityPolicy,
     /// Bounds of the fee ladder.
@@ -90,7 +93,7 @@ pub struct Submitter {
     records: Records,
     /// Head at which each transaction was last broadcast by this process; empty after a restart, so
     /// that everything is broadcast once more.
-    broadcast_at: BTreeMap<SubmissionSubject, u64>,
+    broadcast_at: BTreeMap<Purpose, u64>,
 }
 
 /// What one step sees of the chain.
@@ -116,17 +119,21 @@ impl Submitter {
     }
 
     /// Takes a submission on; durable when it returns. One that is known already is not taken
-    /// twice; one that had failed is tried again.
+    /// twice; one that had failed is tried again. What is known may be posted in other words now (a
+    /// certificate with other signers, a settlement under another batch): the newest count.
     ///
     /// # Errors
     /// [`RecordError::Full`]; the file's errors.
     pub async fn enqueue(&mut self, post: Post) -> Result<(), RecordError> {
-        match self.records.get(post.subject).map(|record| &record.phase) {
-            None => self.records.add(post).await,
-            Some(Phase::Failed(_)) => {
-                self.records.set(post.subject, Phase::Queued { refusals: 0 }).await
-            }
-            Some(_) => Ok(()),
+        let Some(record) = self.records.get(post.purpose) else {
+            return self.records.add(post).await;
+        };
+        match record.phase.clone() {
+            Phase::Failed(_) => self.records.amend(post, Phase::Queued { refusals: 0 }).await,
+            Phase::Final(_) => Ok(()),
+            _ if record.post == post => Ok(()),
+            // What was broadcast under the old words keeps its nonce: the next offer replaces it.
+            phase => self.records.amend(post, phase).await,
         }
     }
 
@@ -135,8 +142,12 @@ impl Submitter {
     /// # Errors
     /// The file's errors.
     pub async fn forget(&mut self, subject: SubmissionSubject) -> Result<(), RecordError> {
-        self.broadcast_at.remove(&subject);
-        self.records.forget(subject).await
+        self.drop_ended(subject.into()).await
+    }
+
+    async fn drop_ended(&mut self, purpose: Purpose) -> Result<(), RecordError> {
+        self.broadcast_at.remove(&purpose);
+        self.records.forget(purpose).await
     }
 
     /// Where every submission stands: told again after a reconnect.
@@ -146,8 +157,9 @@ impl Submitter {
             .all()
             .iter()
             .filter_map(|record| {
+                let subject = record.post.purpose.told()?;
                 let update = match &record.phase {
-                    Phase::Queued { .. } => return None,
+                    Phase::Queued { .. } | Phase::Withdrawn(_) => return None,
                     Phase::Sent(broadcast) => SubmissionUpdate::Sent { tx: broadcast.newest()?.tx },
                     Phase::Included { inclusion, .. } => {
                         SubmissionUpdate::Included(inclusion.told())
@@ -155,7 +167,7 @@ impl Submitter {
                     Phase::Final(inclusion) => SubmissionUpdate::Final(inclusion.told()),
                     Phase::Failed(failure) => SubmissionUpdate::Failed(failure.clone()),
                 };
-                Some(Update { subject: record.post.subject, update })
+                Some(Update { subject, update })
             })
             .collect()
     }
@@ -166,55 +178,61 @@ impl Submitter {
     /// See [`SubmitError`]. What moved before the error is durable and is told by
     /// [`Self::standings`]; the caller tells those after an error.
     pub async fn step(&mut self) -> Result<Vec<Update>, SubmitError> {
-        let subjects: Vec<_> = self
-            .records
-            .all()
-            .iter()
-            .filter(|record| !matches!(record.phase, Phase::Final(_) | Phase::Failed(_)))
-            .map(|record| record.post.subject)
-            .collect();
-        if subjects.is_empty() {
+        let open = self.records.all().iter().filter(|record| !record.phase.is_over());
+        let purposes: Vec<_> = open.map(|record| record.post.purpose).collect();
+        if purposes.is_empty() {
             return Ok(Vec::new());
         }
         let view = self.look().await?;
         let mut updates = Vec::new();
         let mut held_certificates = false;
-        for subject in subjects {
-            let Some(record) = self.records.get(subject).cloned() else {
-                continue;
-            };
-            let certificate = matches!(subject, SubmissionSubject::Certificate(_));
-            let moved = match record.phase {
-                Phase::Queued { refusals } => {
-                    // Certificates go out in the dispatcher's order: none overtakes a held one.
-                    if self.in_flight() >= self.settings.in_flight_max
-                        || (certificate && held_certificates)
-                    {
-                        continue;
-                    }
-                    self.start(&record.post, refusals, &view).await
-                }
-                Phase::Sent(broadcast) => self.pursue(&record.post, broadcast, &view).await,
-                Phase::Included { inclusion, own } => {
-                    self.watch(&record.post, inclusion, own, &view).await
-                }
-                Phase::Final(_) | Phase::Failed(_) => Ok(None),
-            };
-            let update = match moved {
+        for purpose in purposes {
+            let certificate = matches!(purpose, Purpose::Certificate(_));
+            // Certificates go out in the dispatcher's order: none overtakes a held one.
+            let may_start = !(certificate && held_certificates);
+            let update = match self.advance(purpose, may_start, &view).await {
                 Ok(update) => update,
                 // What an endpoint refuses about one submission is that one's trouble; the others
                 // move on, and this one is tried again at the next step.
                 Err(SubmitError::Rpc(error)) if !error.is_transient() => {
-                    tracing::warn!(?subject, %error, "this submission is held up");
+                    tracing::warn!(?purpose, %error, "this submission is held up");
                     None
                 }
                 Err(error) => return Err(error),
             };
-            let phase = self.records.get(subject).map(|record| &record.phase);
+            let phase = self.records.get(purpose).map(|record| &record.phase);
             held_certificates |= certificate && matches!(phase, Some(Phase::Queued { .. }));
-            updates.extend(update.map(|update| Update { subject, update }));
+            match purpose.told() {
+                Some(subject) => updates.extend(update.map(|update| Update { subject, update })),
+                // Nobody waits to hear of it.
+                None => self.drop_ended(purpose).await?,
+            }
         }
         Ok(updates)
+    }
+
+    /// Moves one submission.
+    async fn advance(
+        &mut self,
+        purpose: Purpose,
+        may_start: bool,
+        view: &View,
+    ) -> Result<Option<SubmissionUpdate>, SubmitError> {
+        let Some(Record { post, phase }) = self.records.get(purpose).cloned() else {
+            return Ok(None);
+        };
+        match phase {
+            Phase::Queued { refusals } => {
+                if !may_start || self.in_flight() >= self.settings.in_flight_max {
+                    return Ok(None);
+                }
+                self.start(&post, refusals, view).await
+            }
+            Phase::Sent(broadcast) => self.pursue(&post, broadcast, view).await,
+            Phase::Withdrawn(broadcast) => self.withdraw(&post, broadcast, view).await,
+            Phase::Included { inclusion, own } => self.watch(&post, inclusion, own, view).await,
+            Phase::Final(_) | Phase::Failed(_) => Ok(None),
+        }
     }
 
     async fn look(&self) -> Result<View, RpcError> {
@@ -229,8 +247,7 @@ impl Submitter {
     }
 
     fn in_flight(&self) -> usize {
-        let sent = |record: &&record::Record| matches!(record.phase, Phase::Sent(_));
-        self.records.all().iter().filter(sent).count()
+        self.records.all().iter().filter(|record| record.phase.out().is_some()).count()
     }
 
     /// A queued submission: checked, simulated, signed, made durable, broadcast.
@@ -240,14 +257,15 @@ impl Submitter {
         refusals: u8,
         view: &View,
     ) -> Result<Option<SubmissionUpdate>, SubmitError> {
-        match posts::standing(&self.chain, &self.settings.contracts, post).await? {
+        match self.standing(post).await? {
             Standing::Done(inclusion) => return self.included(post, inclusion, None).await,
             Standing::Early => return Ok(None),
             Standing::Void(failure) => return self.fail(post, failure).await,
             Standing::Open => {}
         }
+        let sender = self.sender();
         let request = TransactionRequest::default()
-            .with_from(EvmAddress::from(*self.key.address().as_bytes()))
+            .with_from(sender)
             .with_to(EvmAddress::from(*post.contract.as_bytes()))
             .with_input(post.calldata.clone());
         let gas = match self.chain.estimate_gas(request).await {
@@ -258,7 +276,6 @@ impl Submitter {
             }
             Err(error) => return Err(error.into()),
         };
-        let sender = EvmAddress::from(*self.key.address().as_bytes());
         let nonce = self.chain.next_nonce(sender).await?.max(self.records.nonce_floor());
         let gas_limit = gas.saturating_add(gas / GAS_MARGIN_DIVISOR);
         let mut broadcast =
@@ -276,16 +293,16 @@ impl Submitter {
         failure: SubmissionFailure,
         view: &View,
     ) -> Result<Option<SubmissionUpdate>, SubmitError> {
-        if self.broadcast_at.get(&post.subject) == Some(&view.latest.number) {
+        if self.broadcast_at.get(&post.purpose) == Some(&view.latest.number) {
             return Ok(None);
         }
-        self.broadcast_at.insert(post.subject, view.latest.number);
+        self.broadcast_at.insert(post.purpose, view.latest.number);
         let refusals = refusals.saturating_add(1);
         if refusals >= REFUSALS_MAX {
             return self.fail(post, failure).await;
         }
-        tracing::warn!(subject = ?post.subject, ?failure, "simulation reverted; tried again");
-        self.records.set(post.subject, Phase::Queued { refusals }).await?;
+        tracing::warn!(purpose = ?post.purpose, ?failure, "simulation reverted; tried again");
+        self.records.set(post.purpose, Phase::Queued { refusals }).await?;
         Ok(None)
     }
 
@@ -301,25 +318,33 @@ impl Submitter {
                 return self.landed(post, broadcast.clone(), &receipt).await;
             }
         }
-        let sender = EvmAddress::from(*self.key.address().as_bytes());
-        if self.chain.nonce_at(sender, BlockId::latest()).await? > broadcast.nonce {
+        if self.is_nonce_used(broadcast.nonce).await? {
             return self.overtaken(post, broadcast, view).await;
         }
-        let waited = view.latest.number.saturating_sub(broadcast.signed_at);
-        if waited >= self.settings.raise_after_blocks && broadcast.offers.len() < OFFERS_MAX {
-            let mut raised = broadcast.clone();
-            if let Some(last) = broadcast.newest()
-                && let Step::Raise(offer) = next_offer(last.offer, view.market, self.settings.fees)
-            {
-                raised.signed_at = view.latest.number;
-                raised.offers.push(self.key.sign(&self.unsigned(post, &raised), offer)?);
-                return self.record_and_send(post, raised, view).await;
-            }
+        let Some(offer) = self.raised(&broadcast, view) else {
+            return self.send_again(post, &broadcast, view).await;
+        };
+        // A certificate whose epoch ended, a settlement of a refunded job: no more is paid for them.
+        if let Standing::Done(_) | Standing::Void(_) = self.standing(post).await? {
+            tracing::info!(purpose = ?post.purpose, nonce = broadcast.nonce, "withdrawn");
+            return self.replace_by_nothing(post, broadcast, offer, view).await;
         }
-        if self.broadcast_at.get(&post.subject) != Some(&view.latest.number) {
-            self.send(post, &broadcast, view).await?;
-        }
-        Ok(None)
+        let mut raised = broadcast;
+        raised.signed_at = view.latest.number;
+        raised.offers.push(self.key.sign(&self.unsigned(post, &raised), offer)?);
+        self.record_and_send(post, raised, view).await
+    }
+
+    async fn is_nonce_used(&self, nonce: u64) -> Result<bool, RpcError> {
+        Ok(self.chain.nonce_at(self.sender(), BlockId::latest()).await? > nonce)
+    }
+
+    fn sender(&self) -> EvmAddress {
+        EvmAddress::from(*self.key.address().as_bytes())
+    }
+
+    async fn standing(&self, post: &Post) -> Result<Standing, RpcError> {
+        posts::standing(&self.chain, &self.settings.archive, post).await
     }
 
     /// Our nonce is used and none of our transactions has a receipt: an endpoint is behind, or a
@@ -330,21 +355,19 @@ impl Submitter {
         broadcast: Broadcast,
         view: &View,
     ) -> Result<Option<SubmissionUpdate>, SubmitError> {
-        let standing = posts::standing(&self.chain, &self.settings.contracts, post).await?;
-        if let Standing::Done(inclusion) = standing {
+        if let Standing::Done(inclusion) = self.standing(post).await? {
             return self.included(post, inclusion, Some(broadcast)).await;
         }
         let Some(final_block) = view.final_block else {
             return Ok(None);
         };
-        let sender = EvmAddress::from(*self.key.address().as_bytes());
         let at = BlockId::from(B256::from(*final_block.hash.as_bytes()));
-        if self.chain.nonce_at(sender, at).await? <= broadcast.nonce {
+        if self.chain.nonce_at(self.sender(), at).await? <= broadcast.nonce {
             return Ok(None);
         }
         let nonce = broadcast.nonce;
-        tracing::error!(subject = ?post.subject, nonce, "another process uses this key");
-        self.records.set(post.subject, Phase::Queued { refusals: 0 }).await?;
+        tracing::error!(purpose = ?post.purpose, nonce, "another process uses this key");
+        self.records.set(post.purpose, Phase::Queued { refusals: 0 }).await?;
         Ok(None)
     }
 
@@ -362,11 +385,11 @@ impl Submitter {
             return self.included(post, inclusion, Some(broadcast)).await;
         }
         // It reverted although its simulation did not: the state moved in between.
-        match posts::standing(&self.chain, &self.settings.contracts, post).await? {
+        match self.standing(post).await? {
             Standing::Done(by_other) => self.included(post, by_other, None).await,
             Standing::Open | Standing::Early => {
-                tracing::warn!(subject = ?post.subject, tx = %inclusion.tx, "reverted; requeued");
-                self.records.set(post.subject, Phase::Queued { refusals: 0 }).await?;
+                tracing::warn!(purpose = ?post.purpose, tx = %inclusion.tx, "reverted; requeued");
+                self.records.set(post.purpose, Phase::Queued { refusals: 0 }).await?;
                 Ok(None)
             }
             Standing::Void(failure) => self.fail(post, failure).await,
@@ -397,7 +420,7 @@ impl Submitter {
         if header.as_ref().map(crate::rpc::block_ref) != Some(inclusion.block) {
             return Ok(None);
         }
-        self.records.set(post.subject, Phase::Final(inclusion)).await?;
+        self.records.set(post.purpose, Phase::Final(inclusion)).await?;
         Ok(Some(SubmissionUpdate::Final(inclusion.told())))
     }
 
@@ -407,10 +430,10 @@ impl Submitter {
         inclusion: Inclusion,
         own: Option<Broadcast>,
     ) -> Result<Option<SubmissionUpdate>, SubmitError> {
-        tracing::warn!(subject = ?post.subject, tx = %inclusion.tx, "undone by a reorg");
-        self.broadcast_at.remove(&post.subject);
+        tracing::warn!(purpose = ?post.purpose, tx = %inclusion.tx, "undone by a reorg");
+        self.broadcast_at.remove(&post.purpose);
         let phase = own.map_or(Phase::Queued { refusals: 0 }, Phase::Sent);
-        self.records.set(post.subject, phase).await?;
+        self.records.set(post.purpose, phase).await?;
         Ok(Some(SubmissionUpdate::Reorged))
     }
 
@@ -420,7 +443,7 @@ impl Submitter {
         inclusion: Inclusion,
         own: Option<Broadcast>,
     ) -> Result<Option<SubmissionUpdate>, SubmitError> {
-        self.records.set(post.subject, Phase::Included { inclusion, own }).await?;
+        self.records.set(post.purpose, Phase::Included { inclusion, own }).await?;
         Ok(Some(SubmissionUpdate::Included(inclusion.told())))
     }
 
@@ -429,8 +452,11 @@ impl Submitter {
         post: &Post,
         failure: SubmissionFailure,
     ) -> Result<Option<SubmissionUpdate>, SubmitError> {
-        tracing::warn!(subject = ?post.subject, ?failure, "given up");
-        self.records.set(post.subject, Phase::Failed(failure.clone())).await?;
+        // A hold that nothing needs is nobody's trouble.
+        if post.purpose.told().is_some() {
+            tracing::warn!(purpose = ?post.purpose, ?failure, "given up");
+        }
+        self.records.set(post.purpose, Phase::Failed(failure.clone())).await?;
         Ok(Some(SubmissionUpdate::Failed(failure)))
     }
 
@@ -452,9 +478,21 @@ impl Submitter {
         broadcast: Broadcast,
         view: &View,
     ) -> Result<Option<SubmissionUpdate>, SubmitError> {
-        self.records.set(post.subject, Phase::Sent(broadcast.clone())).await?;
+        self.records.set(post.purpose, Phase::Sent(broadcast.clone())).await?;
         self.send(post, &broadcast, view).await?;
         Ok(broadcast.newest().map(|newest| SubmissionUpdate::Sent { tx: newest.tx }))
+    }
+
+    /// Makes the next step of the ladder due at once.
+    async fn raise_next(&mut self, purpose: Purpose) -> Result<(), RecordError> {
+        let phase = match self.records.get(purpose).map(|record| record.phase.clone()) {
+            Some(Phase::Sent(broadcast)) => Phase::Sent(Broadcast { signed_at: 0, ..broadcast }),
+            Some(Phase::Withdrawn(broadcast)) => {
+                Phase::Withdrawn(Broadcast { signed_at: 0, ..broadcast })
+            }
+            _ => return Ok(()),
+        };
+        self.records.set(purpose, phase).await
     }
 
     async fn send(
@@ -466,29 +504,28 @@ impl Submitter {
         let Some(newest) = broadcast.newest() else {
             return Ok(());
         };
-        self.broadcast_at.insert(post.subject, view.latest.number);
-        let (subject, tx) = (post.subject, newest.tx);
+        self.broadcast_at.insert(post.purpose, view.latest.number);
+        let (purpose, tx) = (post.purpose, newest.tx);
         match self.chain.send_raw(newest.raw.clone().into()).await {
-            Ok(_) => tracing::info!(?subject, %tx, nonce = broadcast.nonce, "broadcast"),
+            Ok(_) => tracing::info!(?purpose, %tx, nonce = broadcast.nonce, "broadcast"),
             Err(RpcError::Refused { message, .. }) => match classify(&message) {
-                Refusal::AlreadyKnown => tracing::debug!(?subject, %tx, "already known"),
+                Refusal::AlreadyKnown => tracing::debug!(?purpose, %tx, "already known"),
                 // The next step finds the receipt, or sees who used the nonce.
-                Refusal::NonceTooLow => tracing::debug!(?subject, %tx, "nonce already used"),
+                Refusal::NonceTooLow => tracing::debug!(?purpose, %tx, "nonce already used"),
                 Refusal::Underpriced | Refusal::ReplacementUnderpriced => {
-                    tracing::info!(?subject, %tx, message, "offer too low; raised next");
-                    let raise_now = Broadcast { signed_at: 0, ..broadcast.clone() };
-                    self.records.set(subject, Phase::Sent(raise_now)).await?;
+                    tracing::info!(?purpose, %tx, message, "offer too low; raised next");
+                    self.raise_next(purpose).await?;
                 }
                 Refusal::InsufficientFunds => {
                     let account = self.key.address();
-                    tracing::error!(?subject, %account, "the account cannot pay; add funds");
+                    tracing::error!(?purpose, %account, "the account cannot pay; add funds");
                 }
                 Refusal::Busy | Refusal::Other => {
-                    tracing::warn!(?subject, %tx, message, "not taken; sent again");
+                    tracing::warn!(?purpose, %tx, message, "not taken; sent again");
                 }
             },
             // Durable, so the next step goes on with it; other submissions need not wait.
-            Err(error) => tracing::warn!(?subject, %tx, %error, "not sent; sent again"),
+            Err(error) => tracing::warn!(?purpose, %tx, %error, "not sent; sent again"),
         }
         Ok(())
     }

@@ -9,8 +9,9 @@ use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 
 use borsh::{BorshDeserialize, BorshSerialize};
-use proofgrid_core::ids::{Address, ChainId, TxHash};
+use proofgrid_core::ids::{Address, CertificateId, ChainId, JobId, TxHash};
 use proofgrid_core::network::{SubmissionFailure, SubmissionSubject};
+use proofgrid_store::lock::LockedFile;
 use thiserror::Error;
 
 use super::fees::Offer;
@@ -28,11 +29,44 @@ const KIND: StateKind = StateKind {
              transactions",
 };
 
+/// What a transaction is for; there is one at a time for each. Variants are appended, never
+/// reordered: they stand in files.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, BorshSerialize, BorshDeserialize)]
+pub enum Purpose {
+    /// `attest` of a certificate.
+    Certificate(CertificateId),
+    /// `settle` of a job.
+    Settle(JobId),
+    /// `hold` of a job's escrow until its settlement is due.
+    Hold(JobId),
+}
+
+impl Purpose {
+    /// The dispatcher's name for it. A hold is the oracle's own means to a settlement.
+    #[must_use]
+    pub const fn told(self) -> Option<SubmissionSubject> {
+        match self {
+            Self::Certificate(id) => Some(SubmissionSubject::Certificate(id)),
+            Self::Settle(job) => Some(SubmissionSubject::Settle(job)),
+            Self::Hold(_) => None,
+        }
+    }
+}
+
+impl From<SubmissionSubject> for Purpose {
+    fn from(subject: SubmissionSubject) -> Self {
+        match subject {
+            SubmissionSubject::Certificate(id) => Self::Certificate(id),
+            SubmissionSubject::Settle(job) => Self::Settle(job),
+        }
+    }
+}
+
 /// One call to post, complete: nothing of it is looked up again later.
 #[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct Post {
     /// What it is for.
-    pub subject: SubmissionSubject,
+    pub purpose: Purpose,
     /// The contract.
     pub contract: Address,
     /// ABI-encoded call.
@@ -115,6 +149,27 @@ pub enum Phase {
     Final(Inclusion),
     /// Given up. Kept until the dispatcher knows.
     Failed(SubmissionFailure),
+    /// It became pointless while it was out: its nonce is used up by an empty transaction, the
+    /// newest offer, so that what comes after it does not wait for ever. Then it is queued again,
+    /// which says what became of it.
+    Withdrawn(Broadcast),
+}
+
+impl Phase {
+    /// Whether nothing more is done.
+    #[must_use]
+    pub const fn is_over(&self) -> bool {
+        matches!(self, Self::Final(_) | Self::Failed(_))
+    }
+
+    /// What may be out there under a nonce that is still open.
+    #[must_use]
+    pub const fn out(&self) -> Option<&Broadcast> {
+        match self {
+            Self::Sent(broadcast) | Self::Withdrawn(broadcast) => Some(broadcast),
+            _ => None,
+        }
+    }
 }
 
 /// One submission.
@@ -188,7 +243,7 @@ pub struct Records {
     file: StateFile,
     stored: Stored,
     /// Held for its lock.
-    _lock: File,
+    _lock: LockedFile,
 }
 
 impl Records {
@@ -200,11 +255,10 @@ impl Records {
         let path = folder.join("submissions.lock");
         let lock = File::options().create(true).truncate(false).write(true).open(&path);
         let lock = lock.map_err(|source| RecordError::Lock { path: path.clone(), source })?;
-        match lock.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return Err(RecordError::Locked { path }),
-            Err(TryLockError::Error(source)) => return Err(RecordError::Lock { path, source }),
-        }
+        let lock = LockedFile::lock(lock).map_err(|error| match error {
+            TryLockError::WouldBlock => RecordError::Locked { path },
+            TryLockError::Error(source) => RecordError::Lock { path, source },
+        })?;
         let file = StateFile::new(folder.join("submissions"), KIND);
         let empty = Stored { chain, sender, records: Vec::new() };
         let stored: Stored = file.load()?.unwrap_or(empty);
@@ -228,20 +282,19 @@ impl Records {
 
     /// One record.
     #[must_use]
-    pub fn get(&self, subject: SubmissionSubject) -> Option<&Record> {
-        self.stored.records.iter().find(|record| record.post.subject == subject)
+    pub fn get(&self, purpose: Purpose) -> Option<&Record> {
+        self.stored.records.iter().find(|record| record.post.purpose == purpose)
     }
 
     /// The first nonce above every nonce that may be in use by a record that is not over.
     #[must_use]
     pub fn nonce_floor(&self) -> u64 {
-        let nonces = self.stored.records.iter().filter_map(|record| match &record.phase {
-            Phase::Sent(broadcast) | Phase::Included { own: Some(broadcast), .. } => {
-                Some(broadcast.nonce.saturating_add(1))
-            }
-            _ => None,
-        });
-        nonces.max().unwrap_or(0)
+        let broadcast = |record: &Record| match &record.phase {
+            Phase::Included { own: Some(broadcast), .. } => Some(broadcast.nonce),
+            phase => phase.out().map(|broadcast| broadcast.nonce),
+        };
+        let used = self.stored.records.iter().filter_map(broadcast).max();
+        used.map_or(0, |nonce| nonce.saturating_add(1))
     }
 
     /// Adds a record at the end; durable when it returns.
@@ -257,18 +310,27 @@ impl Records {
         self.replace(next).await
     }
 
-    /// Changes a record's phase; durable when it returns. Unknown subjects are left alone.
+    /// Changes a record's phase; durable when it returns. Unknown purposes are left alone.
     ///
     /// # Errors
     /// The file's errors; the old phase then still holds.
-    pub async fn set(
-        &mut self,
-        subject: SubmissionSubject,
-        phase: Phase,
-    ) -> Result<(), RecordError> {
+    pub async fn set(&mut self, purpose: Purpose, phase: Phase) -> Result<(), RecordError> {
         let mut next = self.stored.clone();
-        for record in next.records.iter_mut().filter(|record| record.post.subject == subject) {
+        for record in next.records.iter_mut().filter(|record| record.post.purpose == purpose) {
             record.phase = phase.clone();
+        }
+        self.replace(next).await
+    }
+
+    /// Changes what is posted for a purpose, and how far it is; durable when it returns. Unknown
+    /// purposes are left alone.
+    ///
+    /// # Errors
+    /// The file's errors; the old post and phase then still hold.
+    pub async fn amend(&mut self, post: Post, phase: Phase) -> Result<(), RecordError> {
+        let mut next = self.stored.clone();
+        for record in next.records.iter_mut().filter(|r| r.post.purpose == post.purpose) {
+            *record = Record { post: post.clone(), phase: phase.clone() };
         }
         self.replace(next).await
     }
@@ -277,11 +339,8 @@ impl Records {
     ///
     /// # Errors
     /// The file's errors.
-    pub async fn forget(&mut self, subject: SubmissionSubject) -> Result<(), RecordError> {
-        let over = |record: &Record| {
-            record.post.subject == subject
-                && matches!(record.phase, Phase::Final(_) | Phase::Failed(_))
-        };
+    pub async fn forget(&mut self, purpose: Purpose) -> Result<(), RecordError> {
+        let over = |record: &Record| record.post.purpose == purpose && record.phase.is_over();
         if !self.stored.records.iter().any(over) {
             return Ok(());
         }
@@ -299,16 +358,14 @@ impl Records {
 
 #[cfg(test)]
 mod tests {
-    use proofgrid_core::ids::CertificateId;
-
     use super::*;
 
     const CHAIN: ChainId = ChainId::new(31337);
     const SENDER: Address = Address::from_bytes([5; 20]);
 
     fn post(tag: u8) -> Post {
-        let subject = SubmissionSubject::Certificate(CertificateId::from_bytes([tag; 32]));
-        Post { subject, contract: Address::from_bytes([9; 20]), calldata: vec![tag; 4] }
+        let purpose = Purpose::Certificate(CertificateId::from_bytes([tag; 32]));
+        Post { purpose, contract: Address::from_bytes([9; 20]), calldata: vec![tag; 4] }
     }
 
     fn broadcast(nonce: u64) -> Broadcast {
@@ -322,20 +379,31 @@ mod tests {
         records.add(post(1)).await.unwrap();
         records.add(post(2)).await.unwrap();
         assert_eq!(records.nonce_floor(), 0);
-        records.set(post(2).subject, Phase::Sent(broadcast(7))).await.unwrap();
+        records.set(post(2).purpose, Phase::Withdrawn(broadcast(7))).await.unwrap();
         drop(records);
 
         let mut records = Records::open(folder.path(), CHAIN, SENDER).unwrap();
         let subjects: Vec<_> = records.all().iter().map(|record| record.post.clone()).collect();
         assert_eq!(subjects, vec![post(1), post(2)]);
         assert_eq!(records.nonce_floor(), 8);
-        records.forget(post(2).subject).await.unwrap();
-        assert!(records.get(post(2).subject).is_some(), "a live record is never forgotten");
+        records.forget(post(2).purpose).await.unwrap();
+        assert!(records.get(post(2).purpose).is_some(), "a live record is never forgotten");
         let failed = Phase::Failed(SubmissionFailure::EpochNotAccepted);
-        records.set(post(2).subject, failed).await.unwrap();
-        records.forget(post(2).subject).await.unwrap();
+        records.set(post(2).purpose, failed).await.unwrap();
+        records.forget(post(2).purpose).await.unwrap();
         assert_eq!(records.all().len(), 1);
         assert_eq!(records.nonce_floor(), 0);
+    }
+
+    #[test]
+    fn a_purpose_stands_in_files_as_the_dispatchers_subject_did() {
+        let (id, job) = (CertificateId::from_bytes([1; 32]), JobId::from_bytes([2; 32]));
+        for subject in [SubmissionSubject::Certificate(id), SubmissionSubject::Settle(job)] {
+            let bytes = borsh::to_vec(&subject).unwrap();
+            let purpose: Purpose = borsh::from_slice(&bytes).unwrap();
+            assert_eq!((purpose, purpose.told()), (subject.into(), Some(subject)));
+        }
+        assert_eq!(Purpose::Hold(job).told(), None);
     }
 
     #[tokio::test]

@@ -25,8 +25,10 @@ use proofgrid_oracle::contracts::evm;
 use proofgrid_oracle::deploy::{self, DeployConfig, Deployment, NewJob};
 use proofgrid_oracle::finality::FinalityPolicy;
 use proofgrid_oracle::key::OracleKey;
+use proofgrid_oracle::posts::Archive;
 use proofgrid_oracle::rpc::{Chain, RpcSettings};
 use proofgrid_oracle::sender::Sender;
+use proofgrid_oracle::setup;
 use proofgrid_oracle::submit::fees::FeeBounds;
 use proofgrid_oracle::submit::{SubmitSettings, Submitter};
 use proofgrid_oracle::view::read_epoch;
@@ -173,7 +175,7 @@ impl Net {
         }
         let epoch = deploy::snapshot(&mut owner, &deployment.contracts).await.unwrap();
         let registry = deployment.contracts.proof_registry;
-        deploy::register_program(&mut owner, registry, PROGRAM, MANIFEST).await.unwrap();
+        setup::register_programs(&mut owner, registry, &[(PROGRAM, MANIFEST)]).await.unwrap();
         Self { anvil, chain, owner, deployment, operators, epoch }
     }
 
@@ -237,7 +239,7 @@ impl Net {
 
     pub fn submitter(&self, key: &OracleKey, folder: &std::path::Path) -> Submitter {
         let settings = SubmitSettings {
-            contracts: self.deployment.contracts,
+            archive: Archive { contracts: self.deployment.contracts, scan_blocks_max: 4 },
             finality: "depth=3".parse::<FinalityPolicy>().unwrap(),
             fees: FeeBounds { tip_min_wei: 1_000_000_000, max_fee_cap_wei: 500_000_000_000 },
             raise_after_blocks: 3,

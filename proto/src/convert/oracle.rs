@@ -2,9 +2,9 @@
 
 use proofgrid_core::certificate::Certificate;
 use proofgrid_core::crypto::bls::PublicKeyG2;
-use proofgrid_core::epoch::{EpochKeys, EpochTable};
+use proofgrid_core::epoch::{EpochKeys, EpochTable, MemberSet};
 use proofgrid_core::ids::{
-    BlockHash, BlockNumber, CertificateId, ChainContract, ChainId, JobId, TxHash,
+    BlockHash, BlockNumber, CertificateId, ChainContract, ChainId, EpochNumber, JobId, TxHash,
 };
 use proofgrid_core::job::JobSpec;
 use proofgrid_core::limits::{BATCH_STATEMENTS_MAX, EPOCH_MEMBERS_MAX};
@@ -67,6 +67,15 @@ pub enum ChainNews {
         event: ChainEvent,
         /// Table and keys.
         keys: Box<EpochKeys>,
+    },
+    /// Members of an epoch may no longer sign.
+    MembersExcluded {
+        /// Where.
+        event: ChainEvent,
+        /// The epoch.
+        epoch: EpochNumber,
+        /// Everybody excluded so far.
+        members: MemberSet,
     },
     /// A job was created.
     JobCreated {
@@ -198,8 +207,22 @@ impl ReportedEvent {
                 latest_block: BlockNumber::new(wire.latest_block),
             }),
             Event::Submission(wire) => submission(wire).at("submission"),
+            Event::MembersExcluded(wire) => Ok(ChainNews::MembersExcluded {
+                event: position(wire.position, chain).at("members_excluded")?,
+                epoch: EpochNumber::new(ranged("members_excluded.epoch", wire.epoch, 1, u64::MAX)?),
+                members: members("members_excluded.members", &wire.members)?,
+            }),
         }
     }
+}
+
+/// A set of members, at least one.
+fn members(field: &'static str, mask: &[u8]) -> Result<MemberSet, ConvertError> {
+    let members = MemberSet::from_mask(&exact(field, mask)?);
+    if members.is_empty() {
+        return Err(ConvertError::new(field, Problem::Inconsistent("must name a member")));
+    }
+    Ok(members)
 }
 
 fn position(wire: Option<v1::ChainPosition>, chain: ChainId) -> Result<ChainEvent, ConvertError> {
@@ -248,15 +271,18 @@ fn inclusion(wire: &v1::SubmissionUpdate) -> Result<Inclusion, ConvertError> {
     })
 }
 
-fn failure(wire: i32, said: String) -> Result<SubmissionFailure, ConvertError> {
-    let said = text("text", said, TEXT_BYTES_MAX)?;
-    Ok(match known::<v1::SubmissionFailure>("failure", wire)? {
+fn failure(wire: v1::SubmissionUpdate) -> Result<SubmissionFailure, ConvertError> {
+    let said = text("text", wire.text, TEXT_BYTES_MAX)?;
+    Ok(match known::<v1::SubmissionFailure>("failure", wire.failure)? {
         v1::SubmissionFailure::Unspecified => {
             return Err(ConvertError::new("failure", Problem::Unspecified));
         }
         v1::SubmissionFailure::EpochNotAccepted => SubmissionFailure::EpochNotAccepted,
         v1::SubmissionFailure::Refused => SubmissionFailure::Refused(said),
         v1::SubmissionFailure::Unavailable => SubmissionFailure::Unavailable(said),
+        v1::SubmissionFailure::ExcludedSigner => {
+            SubmissionFailure::ExcludedSigner(members("excluded_members", &wire.excluded_members)?)
+        }
     })
 }
 
@@ -272,13 +298,18 @@ fn submission(wire: v1::SubmissionUpdate) -> Result<ChainNews, ConvertError> {
         let problem = Problem::Inconsistent("is set although nothing failed");
         return Err(ConvertError::new("failure", problem));
     }
+    let excluded = v1::SubmissionFailure::ExcludedSigner;
+    if wire.failure != i32::from(excluded) && !wire.excluded_members.is_empty() {
+        let problem = Problem::Inconsistent("is set although no signer is excluded");
+        return Err(ConvertError::new("excluded_members", problem));
+    }
     let update = match state {
         State::Unspecified => return Err(ConvertError::new("state", Problem::Unspecified)),
         State::Sent => SubmissionUpdate::Sent { tx: id("tx_hash", &wire.tx_hash)? },
         State::Included => SubmissionUpdate::Included(inclusion(&wire)?),
         State::Final => SubmissionUpdate::Final(inclusion(&wire)?),
         State::Reorged => SubmissionUpdate::Reorged,
-        State::Failed => SubmissionUpdate::Failed(failure(wire.failure, wire.text)?),
+        State::Failed => SubmissionUpdate::Failed(failure(wire)?),
     };
     Ok(ChainNews::Submission { subject, update })
 }
@@ -314,6 +345,10 @@ fn submission_to_wire(
                 }
                 SubmissionFailure::Refused(text) => (v1::SubmissionFailure::Refused, text),
                 SubmissionFailure::Unavailable(text) => (v1::SubmissionFailure::Unavailable, text),
+                SubmissionFailure::ExcludedSigner(members) => {
+                    wire.excluded_members = members.to_mask().to_vec();
+                    (v1::SubmissionFailure::ExcludedSigner, String::new())
+                }
             };
             wire.failure = failure.into();
             wire.text = text;
@@ -342,6 +377,13 @@ impl ChainNews {
                     position: Some(position_to_wire(&event)),
                     table: keys.table().encode(),
                     keys_g2: keys.table().indices().filter_map(key).collect(),
+                })
+            }
+            Self::MembersExcluded { event, epoch, members } => {
+                Event::MembersExcluded(v1::MembersExcluded {
+                    position: Some(position_to_wire(&event)),
+                    epoch: epoch.get(),
+                    members: members.to_mask().to_vec(),
                 })
             }
             Self::JobCreated { event, spec } => Event::JobCreated(v1::JobCreated {

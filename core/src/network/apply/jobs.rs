@@ -1,5 +1,8 @@
 //! Submitting, planning, cancelling, expiring; and what follows for a job from its state.
 
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
+
 use crate::ids::{Address, BlobDigest, JobId, StatementAttempt};
 use crate::job::{JobSpec, Mode, Origin};
 use crate::limits;
@@ -94,6 +97,9 @@ impl Network {
         }
         if spec.deadline <= now.as_seconds() {
             return Err(Refusal::DeadlinePassed { deadline: spec.deadline });
+        }
+        if spec.stream == 0 && spec.sequence != 0 {
+            return Err(Refusal::SequenceWithoutStream(spec.sequence));
         }
         let ranges = [
             ("input_bytes", limits::INPUT_BYTES_MAX, spec.limits.input_bytes.get()),
@@ -231,6 +237,13 @@ impl Network {
                 stopped.push((lease.prover, task.id, lease.attempt));
             }
         }
+        for (prover, task, attempt) in &stopped {
+            // A delivered proof has given its memory back.
+            if !self.state.at_intake.contains(&(*task, *attempt)) {
+                self.give_memory_back(task, *prover);
+            }
+        }
+        self.withdraw_statement(step, job, "its job ended");
         self.record(step, Change::JobEnded { job, end })?;
         for (prover, task, attempt) in stopped {
             self.reindex(prover);
@@ -241,9 +254,7 @@ impl Network {
 
     pub(super) fn plan_effect(&self, job: JobId) -> Option<Effect> {
         let spec = self.state.jobs.get(&job)?.spec.clone();
-        let provers = self.live.provers.values().filter(|session| {
-            session.capabilities.programs.iter().any(|offer| offer.program == spec.program)
-        });
+        let provers = self.live.provers.values().filter(|session| session.offers(&spec.program));
         let provers = u32::try_from(provers.count()).unwrap_or(u32::MAX);
         Some(Effect::PlanJob { job, spec, provers })
     }
@@ -325,6 +336,7 @@ impl Network {
         let prover = book.opened.records.get(index as usize).map(|record| record.prover);
         let Some(prover) = prover else { return Ok(()) };
         let next = StatementAttempt::new(attempt + 1);
+        self.withdraw_statement(step, id, "two thirds of the stake voted invalid");
         self.record(step, Change::SegmentRejected { job: id, index, prover, next, reason })?;
         self.reindex(prover);
         Ok(())
@@ -338,48 +350,26 @@ impl Network {
     ) -> Result<(), Refusal> {
         self.record(step, Change::JobHeld { job, reason })
     }
-
-    /// Whether an earlier job of its stream, or a gap before it, still keeps a job back; if so,
-    /// until when at the latest.
-    pub(in crate::network) fn kept_back_until(
-        &self,
-        id: &JobId,
-        now: UnixMillis,
-    ) -> Option<UnixMillis> {
-        let spec = &self.state.jobs.get(id)?.spec;
-        if spec.stream == 0 {
-            return None;
-        }
-        let book = self.state.streams.get(&(spec.requester, spec.stream))?;
-        for earlier in book.live.range(..spec.sequence).flat_map(|(_, jobs)| jobs) {
-            let Some(job) = self.state.jobs.get(earlier) else { continue };
-            let until = job.spec.deadline.as_millis();
-            if job.state.kind() != JobStateKind::Submitted && now < until {
-                return Some(until);
-            }
-        }
-        let below = book.live.range(..spec.sequence).next_back().map(|(sequence, _)| *sequence);
-        let last = below.max(book.done)?;
-        let margin = UnixMillis::new(self.config.stream_margin_ms);
-        let until = spec.deadline.as_millis().saturating_sub(margin);
-        (last < spec.sequence && last + 1 != spec.sequence && now < until).then_some(until)
-    }
 }
 
-/// The segment that most invalid stake names first, and what it says about it.
+/// The segment that most invalid stake names first, and what its heaviest voter says about it. Only
+/// votes that count are heard: whoever voted otherwise before blames nobody.
 fn named_segment(round: &Round) -> (u32, String) {
-    let mut stakes: Vec<(u32, Stake)> = Vec::new();
-    for vote in round.tally.votes().filter(|vote| vote.vote().verdict == Verdict::Invalid) {
-        let Some(detail) = round.details.get(&vote.operator()) else { continue };
-        match stakes.iter_mut().find(|(segment, _)| *segment == detail.segment) {
-            Some((_, stake)) => *stake = stake.saturating_add(vote.stake()),
-            None => stakes.push((detail.segment, vote.stake())),
-        }
+    let counted = || {
+        let votes = round.tally.counted();
+        let invalid = votes.filter(|vote| vote.vote().verdict == Verdict::Invalid);
+        invalid.filter_map(|vote| Some((vote.stake(), round.details.get(&vote.operator())?)))
+    };
+    let mut stakes: BTreeMap<u32, Stake> = BTreeMap::new();
+    for (stake, detail) in counted() {
+        let sum = stakes.entry(detail.segment).or_default();
+        *sum = sum.saturating_add(stake);
     }
-    stakes.sort_by_key(|(segment, stake)| (std::cmp::Reverse(*stake), *segment));
-    let segment = stakes.first().map_or(0, |(segment, _)| *segment);
-    let said = round.details.values().find(|detail| detail.segment == segment);
-    (segment, said.map_or_else(String::new, |detail| detail.reason.clone()))
+    let most = stakes.iter().max_by_key(|(segment, stake)| (**stake, Reverse(**segment)));
+    let segment = most.map_or(0, |(segment, _)| *segment);
+    let said = counted().filter(|(_, detail)| detail.segment == segment);
+    let said = said.max_by_key(|(stake, detail)| (*stake, Reverse(&detail.reason)));
+    (segment, said.map_or_else(String::new, |(_, detail)| detail.reason.clone()))
 }
 
 /// Why a cut cannot be worked on, if it cannot.

@@ -2,6 +2,7 @@
 
 mod jobs;
 mod provers;
+pub(super) mod streams;
 mod submission;
 mod timers;
 mod verifiers;
@@ -22,6 +23,7 @@ impl Network {
             Input::CancelJob { job, requester } => self.on_cancel(step, job, requester),
             Input::JobExpired { job, provenance } => self.on_expired(step, job, provenance),
             Input::EpochFinal { keys } => self.on_epoch(step, keys),
+            Input::MembersExcluded { epoch, members } => self.on_excluded(step, epoch, members),
             Input::VerifierConnected { operator, session } => {
                 self.on_verifier_connected(step, operator, session)
             }

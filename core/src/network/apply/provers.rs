@@ -34,6 +34,12 @@ fn holds(task: &Task, prover: &Address, lease: &LeaseRef) -> bool {
     )
 }
 
+/// What a refusal at intake means for the lease and for the prover.
+fn refused_at_intake(code: String, text: String) -> (LeaseEnd, Answer) {
+    let end = LeaseEnd::IntakeRefused { code: code.clone(), text: text.clone() };
+    (end, Answer::ProofRefused { code, text })
+}
+
 /// The try that a lease was granted for.
 fn try_for<'a>(task: &'a Task, prover: &Address, lease: &LeaseRef) -> Option<&'a Try> {
     task.tries.iter().find(|found| {
@@ -231,7 +237,7 @@ impl Network {
     }
 
     /// Counts a task's memory as free again until the next heartbeat says it exactly.
-    fn give_memory_back(&mut self, task: &TaskId, prover: Address) {
+    pub(super) fn give_memory_back(&mut self, task: &TaskId, prover: Address) {
         let Ok((_, found)) = self.state.task(task) else { return };
         let memory = found.memory_bytes;
         if let Some(session) = self.live.provers.get_mut(&prover) {
@@ -256,10 +262,12 @@ impl Network {
             return Ok(if same { Answer::CompletionReceived } else { Answer::AlreadyDone });
         }
         let unproved = matches!(task.state, TaskState::Queued | TaskState::Leased(_));
-        // A try that was judged before is not judged again; one that only lost its lease is.
+        // A try that was judged before is not judged again; one that only lost its lease is, and one
+        // that nobody could judge may be offered again, but not as other bytes each time.
         let open = match &found.outcome {
             TryOutcome::Running => true,
-            TryOutcome::Ended(end) => !matches!(end, LeaseEnd::IntakeRefused { .. }),
+            TryOutcome::Ended(LeaseEnd::IntakeRefused { .. }) => false,
+            TryOutcome::Ended(_) => found.delivered.is_none_or(|known| known == report.proof),
             TryOutcome::Accepted | TryOutcome::Superseded | TryOutcome::RefusedByQuorum(_) => false,
         };
         if !unproved || !open {
@@ -353,18 +361,20 @@ impl Network {
         let Some(report) = found.and_then(|found| found.at_intake) else {
             return Ok(Answer::Late);
         };
-        let end = match outcome {
+        let (end, answer) = match outcome {
             IntakeOutcome::Accepted(record) => match self.record_fault(&id, &report, &record) {
                 None if record.prover == prover => {
                     return self.accept(step, id, attempt, record);
                 }
-                fault => LeaseEnd::IntakeRefused {
-                    code: "record_mismatch".into(),
-                    text: fault.unwrap_or("the record pays another prover").into(),
-                },
+                fault => {
+                    let text = fault.unwrap_or("the record pays another prover");
+                    refused_at_intake("record_mismatch".into(), text.into())
+                }
             },
-            IntakeOutcome::Refused { code, text } => LeaseEnd::IntakeRefused { code, text },
-            IntakeOutcome::Unjudged { reason } => LeaseEnd::Unjudged(reason),
+            IntakeOutcome::Refused { code, text } => refused_at_intake(code, text),
+            IntakeOutcome::Unjudged { reason } => {
+                (LeaseEnd::Unjudged(reason.clone()), Answer::ProofUnjudged { reason })
+            }
         };
         let current = matches!(
             &self.task_of(&id)?.1.state,
@@ -376,7 +386,7 @@ impl Network {
             self.record(step, Change::CandidateDropped { task: id, attempt, end })?;
         }
         self.live.dirty_tasks.insert(id);
-        Ok(Answer::Done)
+        Ok(answer)
     }
 
     /// Why a record is not the one that the plan asks for, if it is not.
@@ -428,7 +438,7 @@ impl Network {
             let (id, spec) = (job.id, job.spec.clone());
             step.effects.push(Effect::OfferSegment { verifiers, job: id, spec, plan, record });
         }
-        Ok(Answer::Done)
+        Ok(Answer::ProofAccepted)
     }
 
     /// Fails a job whose task has used up its tries.

@@ -4,7 +4,8 @@
 //! failures wait longer each time. Posting twice is harmless, the contracts take it as a no-op.
 
 use crate::batch::Batch;
-use crate::ids::{CertificateId, ChainId, JobId, SessionId};
+use crate::epoch::MemberSet;
+use crate::ids::{CertificateId, ChainId, EpochNumber, JobId, SessionId};
 use crate::network::effect::Effect;
 use crate::network::fact::Change;
 use crate::network::input::{
@@ -59,12 +60,14 @@ impl Network {
         Some(Effect::SubmitCertificate { chain, certificate })
     }
 
-    /// The orders to settle the contract jobs of a certificate, once it is final.
+    /// The orders to settle the contract jobs of a certificate, once it is in a block. Not only once
+    /// that is final: its oracle may have to hold the escrow, which cannot wait, and the contract
+    /// pays for nothing that is not attested in its own state.
     pub(super) fn settle_effects(&self, id: &CertificateId) -> Vec<Effect> {
         let Some(book) = self.state.certificates.get(id) else { return Vec::new() };
-        let is_final = matches!(book.submission.posting, Posting::Final(_));
+        let there = matches!(book.submission.posting, Posting::Included(_) | Posting::Final(_));
         let owed = book.settlements.iter().filter(|(_, submission)| !submission.is_over());
-        owed.filter(|_| is_final).filter_map(|(job, _)| self.settle_effect(id, job)).collect()
+        owed.filter(|_| there).filter_map(|(job, _)| self.settle_effect(id, job)).collect()
     }
 
     fn settle_effect(&self, id: &CertificateId, job: &JobId) -> Option<Effect> {
@@ -131,14 +134,34 @@ impl Network {
             self.record(step, Change::CertificateDropped { id, reason })?;
             return Ok(Answer::Done);
         }
+        if let SubmissionUpdate::Failed(SubmissionFailure::ExcludedSigner(members)) = &update
+            && is_certificate
+            && let Some(epoch) = self.epoch_signed_by(&id, members)
+        {
+            // Believed from the chain's head: to count less stake can never certify anything false.
+            self.exclude(step, epoch, *members)?;
+            let reason = "one of its signers is excluded on-chain; attested again without".into();
+            self.record(step, Change::CertificateDropped { id, reason })?;
+            return Ok(Answer::Done);
+        }
         self.record(step, Change::SubmissionMoved { chain, subject, update: update.clone() })?;
         match update {
-            SubmissionUpdate::Final(_) => step.effects.extend(self.settle_effects(&id)),
+            SubmissionUpdate::Included(_) | SubmissionUpdate::Final(_) if is_certificate => {
+                step.effects.extend(self.settle_effects(&id));
+            }
             SubmissionUpdate::Reorged => self.submit_again(step, subject),
             SubmissionUpdate::Failed(_) => self.retry_later(step, subject),
-            SubmissionUpdate::Sent { .. } | SubmissionUpdate::Included(_) => {}
+            _ => {}
         }
         Ok(Answer::Done)
+    }
+
+    /// The epoch of a certificate, if one of these members signed it.
+    fn epoch_signed_by(&self, id: &CertificateId, members: &MemberSet) -> Option<EpochNumber> {
+        let certificate = &self.state.certificates.get(id)?.certificate;
+        let table = self.state.epochs.get(&certificate.epoch)?.table();
+        let mut signers = table.indices().filter(|i| !certificate.non_signers.contains(i));
+        signers.any(|index| members.contains(index)).then_some(certificate.epoch)
     }
 
     fn has_newer_epoch(&self, id: &CertificateId) -> bool {
@@ -160,12 +183,9 @@ impl Network {
 
     fn retry_later(&mut self, step: &Step, subject: SubmissionSubject) {
         let Ok((submission, ..)) = self.submission_of(&subject) else { return };
-        let failures = submission.failures;
-        if failures >= self.config.submit_attempts_max {
-            // It stays owed; an oracle that connects again gets it again.
-            return;
-        }
-        let doubled = self.config.submit_retry_ms.saturating_mul(1 << failures.min(20));
+        // Without an end: what is owed ends when its epoch is over and a newer one is known, or when
+        // its chain refunds it.
+        let doubled = self.config.submit_retry_ms.saturating_mul(1 << submission.failures.min(20));
         let wait = Millis::new(doubled.min(self.config.submit_retry_max_ms));
         self.live.arm(step.now.after(wait), Timer::Submit(subject));
     }

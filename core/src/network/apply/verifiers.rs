@@ -1,23 +1,28 @@
 //! Verifiers and epochs: who is asked to vote, and when a table replaces another.
 
-use crate::epoch::EpochKeys;
-use crate::ids::{Address, EpochNumber, SessionId, StatementDigest};
+use crate::epoch::{EpochKeys, MemberSet};
+use crate::ids::{Address, EpochNumber, JobId, SessionId, StatementDigest};
 use crate::network::effect::{AttestationRequest, Effect, Peer};
 use crate::network::fact::{BatchClose, Change};
-use crate::network::input::Answer;
+use crate::network::input::{Answer, SubmissionSubject};
+use crate::network::live::Timer;
 use crate::network::refusal::Refusal;
-use crate::network::state::{JobState, StatementStage};
+use crate::network::state::{JobState, StatementBook, StatementStage};
 use crate::network::{Network, Step};
 
 impl Network {
-    /// Connected verifiers: those of an epoch, or of the newest.
+    /// Connected verifiers that count: those of an epoch, or of the newest.
     pub(super) fn connected_members(&self, epoch: Option<EpochNumber>) -> Vec<Peer> {
         let Some(epoch) = epoch.or_else(|| self.state.newest_epoch()) else { return Vec::new() };
         let Some(keys) = self.state.epochs.get(&epoch) else { return Vec::new() };
+        let excluded = self.state.excluded_from(epoch);
+        let counts = |operator: &Address| {
+            keys.table().index_of(*operator).is_some_and(|index| !excluded.contains(index))
+        };
         self.live
             .verifiers
             .iter()
-            .filter(|(operator, _)| keys.table().index_of(**operator).is_some())
+            .filter(|(operator, _)| counts(operator))
             .map(|(address, session)| Peer { address: *address, session: *session })
             .collect()
     }
@@ -75,6 +80,35 @@ impl Network {
         Ok(())
     }
 
+    /// Connected members of an epoch that have not voted on a statement in it.
+    fn silent_members(&self, book: &StatementBook, epoch: EpochNumber) -> Vec<Peer> {
+        let Some(round) = book.rounds.get(&epoch) else { return Vec::new() };
+        let voted = |peer: &Peer| round.tally.votes().any(|v| v.operator() == peer.address);
+        let mut verifiers = self.connected_members(Some(epoch));
+        verifiers.retain(|peer| !voted(peer));
+        verifiers
+    }
+
+    /// Spares verifiers the rest of their work on a statement that is about to leave voting for
+    /// good. Call before the fact that takes it out.
+    pub(super) fn withdraw_statement(&self, step: &mut Step, job: JobId, reason: &str) {
+        let Some(statement) = self.state.jobs.get(&job).and_then(|job| job.statement) else {
+            return;
+        };
+        let Some(book) = self.state.statements.get(&statement) else { return };
+        let epoch = match book.stage {
+            StatementStage::Voting { epoch } => Some(epoch),
+            // Refused by a quorum; the newest round decided.
+            StatementStage::Refused => book.rounds.keys().next_back().copied(),
+            _ => None,
+        };
+        let verifiers = epoch.map_or_else(Vec::new, |epoch| self.silent_members(book, epoch));
+        if !verifiers.is_empty() {
+            let reason = reason.to_owned();
+            step.effects.push(Effect::WithdrawStatement { verifiers, statement, reason });
+        }
+    }
+
     /// Asks for votes on a statement: everyone connected, or one verifier that came back.
     pub(super) fn voting_effect(
         &self,
@@ -84,10 +118,8 @@ impl Network {
         let book = self.state.statements.get(digest)?;
         let StatementStage::Voting { epoch } = book.stage else { return None };
         let keys = self.state.epochs.get(&epoch)?;
-        let round = book.rounds.get(&epoch)?;
-        let voted = |peer: &Peer| round.tally.votes().any(|v| v.operator() == peer.address);
-        let mut verifiers = self.connected_members(Some(epoch));
-        verifiers.retain(|peer| only.is_none_or(|only| only == *peer) && !voted(peer));
+        let mut verifiers = self.silent_members(book, epoch);
+        verifiers.retain(|peer| only.is_none_or(|only| only == *peer));
         if verifiers.is_empty() {
             return None;
         }
@@ -157,7 +189,53 @@ impl Network {
                 self.open_voting(step, digest, number)?;
             }
         }
+        self.submit_old_ones_again(step, number);
         Ok(Answer::Done)
+    }
+
+    /// Certificates of older epochs that are still to be sent are tried again now: the chain's next
+    /// word that an epoch is over can be acted on, since there is one to vote under.
+    fn submit_old_ones_again(&mut self, step: &Step, number: EpochNumber) {
+        for id in &self.state.posting {
+            let Some(book) = self.state.certificates.get(id) else { continue };
+            if book.certificate.epoch < number {
+                self.live.arm(step.now, Timer::Submit(SubmissionSubject::Certificate(*id)));
+            }
+        }
+    }
+
+    pub(super) fn on_excluded(
+        &mut self,
+        step: &mut Step,
+        epoch: EpochNumber,
+        members: MemberSet,
+    ) -> Result<Answer, Refusal> {
+        if !self.state.epochs.contains_key(&epoch) {
+            let over = self.state.newest_epoch().is_some_and(|newest| epoch < newest);
+            return if over { Ok(Answer::Late) } else { Err(Refusal::UnknownEpoch(epoch)) };
+        }
+        self.exclude(step, epoch, members)?;
+        Ok(Answer::Done)
+    }
+
+    /// Takes members of a known epoch out of the count. What that undoes (quorums, batches) follows
+    /// from the state.
+    pub(super) fn exclude(
+        &mut self,
+        step: &mut Step,
+        epoch: EpochNumber,
+        members: MemberSet,
+    ) -> Result<(), Refusal> {
+        let table = self.state.epoch(epoch)?.table();
+        let known = self.state.excluded_from(epoch);
+        let members: MemberSet =
+            table.indices().filter(|i| members.contains(*i) && !known.contains(*i)).collect();
+        if members.is_empty() {
+            return Ok(());
+        }
+        self.record(step, Change::MembersExcluded { epoch, members })?;
+        self.live.dirty_batches.extend(self.state.open_batches.iter().copied());
+        Ok(())
     }
 
     pub(super) fn open_voting(
@@ -200,6 +278,7 @@ impl Network {
                 self.open_voting(step, digest, number)?;
             }
         }
+        self.submit_old_ones_again(step, number);
         Ok(())
     }
 }

@@ -4,11 +4,9 @@
 //! are batched; a batch that stays short of 2/3 is split by voter set, down to one statement, so
 //! that one contested statement never sinks another.
 
-use std::collections::BTreeMap;
-
 use crate::batch::{Ballot, BatchPlan, Candidate, CertifiableStatement, plan_batches};
 use crate::certificate::{Certificate, TrustedEpoch};
-use crate::ids::{Address, BatchRoot, ChainContract, EpochNumber, JobId, StatementDigest};
+use crate::ids::{Address, BatchRoot, EpochNumber, JobId, StatementDigest};
 use crate::network::fact::{BatchClose, Change};
 use crate::network::input::{Answer, InvalidDetail};
 use crate::network::live::Timer;
@@ -16,8 +14,10 @@ use crate::network::refusal::Refusal;
 use crate::network::state::{BatchStage, HoldReason, JobState, StatementStage};
 use crate::network::{Network, Step};
 use crate::statement::Verdict;
-use crate::units::{Millis, UnixMillis};
+use crate::units::Millis;
 use crate::vote::{VerifiedAttestation, VerifiedVote};
+
+use super::streams::Waiting;
 
 impl Network {
     pub(super) fn on_vote(
@@ -43,13 +43,15 @@ impl Network {
             return Err(Refusal::Miscounted("the vote names another table of its epoch".into()));
         }
         let operator = vote.operator();
-        let first = round.tally.votes().find(|known| known.operator() == operator);
-        let repeated = first.is_some_and(|known| known.vote().verdict == cast.verdict);
-        let proven = round.tally.evidence().any(|known| known.first.operator == operator);
-        if repeated || (first.is_some() && proven) {
+        let repeated = round.tally.vote_of(vote.member());
+        let repeated = repeated.is_some_and(|known| known.vote().verdict == cast.verdict);
+        let otherwise = self.state.said_otherwise(&statement, (epoch, operator), cast.verdict);
+        let proven = round.tally.evidence().any(|known| known.second.operator == operator);
+        if repeated || (otherwise.is_some() && proven) {
             return Ok(Answer::Done);
         }
-        let counts = book.stage == (StatementStage::Voting { epoch });
+        let excluded = self.state.excluded_from(epoch).contains(vote.member());
+        let counts = book.stage == (StatementStage::Voting { epoch }) && !excluded;
         let job = book.opened.job();
         self.record(step, Change::VoteRecorded { vote, detail })?;
         self.live.dirty_jobs.insert(job);
@@ -114,9 +116,20 @@ impl Network {
                 }
                 Ok(())
             }
+            // Its quorum needed somebody who was excluded since.
+            StatementStage::Pending { epoch, .. } if self.lost_quorum(&digest, epoch) => {
+                let newest = self.state.newest_epoch().unwrap_or(epoch);
+                self.open_voting(step, digest, newest)
+            }
             StatementStage::Refused => self.repair(step, job),
             _ => Ok(()),
         }
+    }
+
+    /// Whether a statement that had a quorum of an epoch for valid has it no more.
+    fn lost_quorum(&self, digest: &StatementDigest, epoch: EpochNumber) -> bool {
+        let round = self.state.statements.get(digest).and_then(|book| book.rounds.get(&epoch));
+        round.is_some_and(|round| round.tally.outcome().is_none())
     }
 
     fn why_unreachable(
@@ -128,11 +141,12 @@ impl Network {
         let Some(round) = book.rounds.get(&epoch) else { return Ok(HoldReason::NoEpoch) };
         let tally = &round.tally;
         let text = format!(
-            "epoch {epoch}: valid {}, invalid {}, abstained {}, silent {}, total {}",
+            "epoch {epoch}: valid {}, invalid {}, abstained {}, silent {}, excluded {}, total {}",
             tally.signed(Verdict::Valid),
             tally.signed(Verdict::Invalid),
             tally.abstained(),
             tally.outstanding(),
+            tally.excluded(),
             tally.total(),
         );
         let first = round.abstentions.values().next();
@@ -191,9 +205,7 @@ impl Network {
     /// Opens batches over pending statements: groups that are full or have waited long enough.
     pub(super) fn open_batches(&mut self, step: &mut Step) -> Result<(), Refusal> {
         let window = Millis::new(self.config.batch_window_ms);
-        let mut groups: BTreeMap<(ChainContract, EpochNumber), Vec<StatementDigest>> =
-            BTreeMap::new();
-        let mut oldest: BTreeMap<(ChainContract, EpochNumber), UnixMillis> = BTreeMap::new();
+        let mut waiting = Vec::new();
         let mut worn_out = Vec::new();
         for digest in &self.state.pending {
             let Some(book) = self.state.statements.get(digest) else { continue };
@@ -207,26 +219,17 @@ impl Network {
                 worn_out.push((job, rounds));
                 continue;
             }
-            if let Some(until) = self.kept_back_until(&job, step.now) {
-                self.live.timers.insert((until, Timer::Batch));
-                continue;
-            }
-            let key = (found.spec.target, epoch);
-            groups.entry(key).or_default().push(*digest);
-            let first = oldest.entry(key).or_insert(since);
-            *first = since.min(*first);
+            let (sequence, group) = (found.spec.sequence, (found.spec.target, epoch));
+            waiting.push(Waiting { digest: *digest, job, sequence, group, since });
         }
         for (job, rounds) in worn_out {
             let text = format!("{rounds} rounds of attestation stayed short of 2/3");
             self.hold(step, job, HoldReason::AttestationShort(text))?;
         }
-        for ((target, epoch), digests) in groups {
+        for ((_, epoch), (since, digests)) in self.in_order(waiting, step.now) {
             let full = digests.len() >= self.config.batch_statements_max;
-            let due = oldest.get(&(target, epoch)).map(|since| since.after(window));
-            if let Some(due) = due
-                && due > step.now
-                && !full
-            {
+            let due = since.after(window);
+            if due > step.now && !full {
                 self.live.arm(due, Timer::Batch);
                 continue;
             }
@@ -258,12 +261,12 @@ impl Network {
         }
         plans.extend(plan_batches(self.state.epoch(epoch)?.table(), &together));
         for plan in plans {
-            self.open_batch(step, &plan)?;
+            self.open_in_order(step, &plan)?;
         }
         Ok(())
     }
 
-    fn open_batch(&mut self, step: &mut Step, plan: &BatchPlan) -> Result<(), Refusal> {
+    pub(super) fn open_batch(&mut self, step: &mut Step, plan: &BatchPlan) -> Result<(), Refusal> {
         let named = plan.attestation();
         let statements: Vec<StatementDigest> =
             plan.batch().leaves().iter().map(|leaf| leaf.statement).collect();
@@ -288,14 +291,20 @@ impl Network {
     ) -> Result<Answer, Refusal> {
         let root = attestation.attestation().root;
         let book = self.state.batches.get(&root).ok_or(Refusal::UnknownBatch(root))?;
+        if attestation.attestation().epoch < book.epoch {
+            // The same statements were batched in an older epoch too; it answers for that batch.
+            return Ok(Answer::Late);
+        }
         if attestation.attestation() != book.tally.attestation() {
             let text = "the attestation names another target, epoch or count than its batch";
             return Err(Refusal::Miscounted(text.into()));
         }
-        if book.stage != BatchStage::Open {
+        let excluded = self.state.excluded_from(book.epoch).contains(attestation.member());
+        if book.stage != BatchStage::Open || excluded {
             return Ok(Answer::Late);
         }
-        if book.tally.signers().contains(attestation.member()) {
+        let contradicting = book.contradicting.contains_key(&attestation.operator());
+        if contradicting || book.tally.signers().contains(attestation.member()) {
             return Ok(Answer::Done);
         }
         let was_complete = book.tally.is_complete();
@@ -345,6 +354,17 @@ impl Network {
     ) -> Result<(), Refusal> {
         let Some(book) = self.state.batches.get(&root) else { return Ok(()) };
         if book.stage != BatchStage::Open {
+            return Ok(());
+        }
+        let epoch = book.epoch;
+        let statements = book.batch.leaves().iter().map(|leaf| leaf.statement);
+        let lost: Vec<StatementDigest> =
+            statements.filter(|digest| self.lost_quorum(digest, epoch)).collect();
+        if !lost.is_empty() {
+            self.record(step, Change::BatchClosed { root, close: BatchClose::Excluded })?;
+            for digest in lost {
+                self.live.dirty_jobs.insert(self.state.statement(&digest)?.opened.job());
+            }
             return Ok(());
         }
         let all_answered = book.common.intersection(&book.answered) == book.common;
@@ -406,10 +426,10 @@ impl Network {
             match plan.split() {
                 Some(parts) if plan.candidates().len() == digests.len() => {
                     for part in parts {
-                        self.open_batch(step, &part)?;
+                        self.open_in_order(step, &part)?;
                     }
                 }
-                _ => self.open_batch(step, &plan)?,
+                _ => self.open_in_order(step, &plan)?,
             }
         }
         Ok(())

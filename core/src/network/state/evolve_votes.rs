@@ -13,7 +13,7 @@ use crate::network::input::{InvalidDetail, SubmissionSubject, SubmissionUpdate};
 use crate::quorum::{AttestationTally, Tally};
 use crate::statement::{OpenedStatement, Verdict};
 use crate::units::UnixMillis;
-use crate::vote::{Attestation, VerifiedAttestation, VerifiedVote};
+use crate::vote::{Attestation, SignedVote, VerifiedAttestation, VerifiedVote};
 
 use super::{
     BatchBook, BatchStage, CertificateBook, EvolveError, JobState, JobStateKind, Posting, Round,
@@ -46,6 +46,9 @@ impl State {
                 self.quorum_reached(at, *statement, *epoch, *verdict, touched)
             }
             Change::EpochRecorded { keys } => self.epoch_recorded(at, keys),
+            Change::MembersExcluded { epoch, members } => {
+                self.members_excluded(*epoch, members, touched)
+            }
             Change::BatchOpened { root, target, epoch, statements, round } => {
                 self.batch_opened(at, *root, (*target, *epoch, *round), statements)
             }
@@ -125,16 +128,20 @@ impl State {
         epoch: EpochNumber,
         touched: &mut Touched,
     ) -> Result<(), EvolveError> {
-        let tally = Tally::new(self.epoch(epoch)?.table(), digest);
-        let book = self.statement_mut(&digest)?;
+        let excluded = self.excluded_from(epoch);
+        let table = self.epochs.get(&epoch).ok_or(EvolveError::UnknownEpoch(epoch))?.table();
+        let book = self.statements.get_mut(&digest).ok_or(EvolveError::UnknownStatement(digest))?;
         book.stage = StatementStage::Voting { epoch };
         let round = book.rounds.entry(epoch).or_insert_with(|| Round {
             opened_at: at,
-            tally,
+            tally: Tally::new(table, digest),
             details: BTreeMap::new(),
             abstentions: BTreeMap::new(),
         });
         round.opened_at = at;
+        // A round that is opened again may have been closed when somebody was excluded.
+        let done = round.tally.exclude(table, &excluded);
+        done.map_err(|error| refused("a round of another epoch", error))?;
         let job = book.opened.job();
         self.pending.remove(&digest);
         self.voting.insert(digest);
@@ -151,13 +158,41 @@ impl State {
         self.statement_mut(digest)?.rounds.get_mut(&epoch).ok_or(EvolveError::UnknownEpoch(epoch))
     }
 
+    /// What the same key voted otherwise on a statement, in whichever epoch: the first word stands,
+    /// and the second is evidence.
+    pub(in crate::network) fn said_otherwise(
+        &self,
+        digest: &StatementDigest,
+        (epoch, operator): (EpochNumber, Address),
+        verdict: Verdict,
+    ) -> Option<SignedVote> {
+        let member = |epoch: &EpochNumber| {
+            let table = self.epochs.get(epoch)?.table();
+            let index = table.index_of(operator)?;
+            Some((index, table.member(index)?.key))
+        };
+        let (_, key) = member(&epoch)?;
+        let votes = self.statements.get(digest)?.rounds.iter().filter_map(|(epoch, round)| {
+            let (index, _) = member(epoch).filter(|(_, then)| *then == key)?;
+            round.tally.vote_of(index)
+        });
+        let mut otherwise = votes.filter(|vote| vote.vote().verdict != verdict);
+        otherwise.next().map(|vote| *vote.signed())
+    }
+
     fn vote_recorded(
         &mut self,
         vote: &VerifiedVote,
         detail: Option<&InvalidDetail>,
     ) -> Result<(), EvolveError> {
         let cast = *vote.vote();
+        let whose = (cast.epoch, vote.operator());
+        let first = self.said_otherwise(&cast.statement, whose, cast.verdict);
         let round = self.round_mut(&cast.statement, cast.epoch)?;
+        if let Some(first) = first {
+            let kept = round.tally.contradict(first, vote);
+            return kept.map_err(|error| refused("a vote is no evidence", error));
+        }
         round.tally.record(*vote).map_err(|error| refused("a vote does not count", error))?;
         round.abstentions.remove(&vote.operator());
         if let (Some(detail), Verdict::Invalid) = (detail, cast.verdict) {
@@ -223,6 +258,46 @@ impl State {
         Ok(())
     }
 
+    /// Members of an epoch that no longer count.
+    #[must_use]
+    pub fn excluded_from(&self, epoch: EpochNumber) -> MemberSet {
+        self.excluded.get(&epoch).copied().unwrap_or_default()
+    }
+
+    /// Takes members out of every count that is still open. What is decided for good (certificates,
+    /// refused statements) stays as it is.
+    fn members_excluded(
+        &mut self,
+        epoch: EpochNumber,
+        members: &MemberSet,
+        touched: &mut Touched,
+    ) -> Result<(), EvolveError> {
+        let keys = self.epochs.get(&epoch).ok_or(EvolveError::UnknownEpoch(epoch))?;
+        let table = keys.table();
+        let all = self.excluded.entry(epoch).or_default();
+        *all = all.union(members);
+        let mut open: Vec<StatementDigest> =
+            self.voting.iter().chain(&self.pending).copied().collect();
+        for root in &self.open_batches {
+            let book = self.batches.get_mut(root).ok_or(EvolveError::UnknownBatch(*root))?;
+            open.extend(book.batch.leaves().iter().map(|leaf| leaf.statement));
+            if book.epoch == epoch {
+                let done = book.tally.exclude(table, members);
+                done.map_err(|error| refused("a batch of another epoch", error))?;
+                book.common = book.common.difference(members);
+            }
+        }
+        for digest in open {
+            let book =
+                self.statements.get_mut(&digest).ok_or(EvolveError::UnknownStatement(digest))?;
+            let Some(round) = book.rounds.get_mut(&epoch) else { continue };
+            let done = round.tally.exclude(table, members);
+            done.map_err(|error| refused("a round of another epoch", error))?;
+            touched.insert(book.opened.job());
+        }
+        Ok(())
+    }
+
     fn batch_opened(
         &mut self,
         at: UnixMillis,
@@ -250,7 +325,10 @@ impl State {
         let table = self.epoch(epoch)?.table();
         let count = batch.count();
         let named = Attestation { target, epoch, table: table.digest(), root, count };
-        let tally = AttestationTally::new(table, named)
+        let mut tally = AttestationTally::new(table, named)
+            .map_err(|error| refused("a batch of another epoch", error))?;
+        tally
+            .exclude(table, &self.excluded_from(epoch))
             .map_err(|error| refused("a batch of another epoch", error))?;
         if batch.root() != root {
             return Err(EvolveError::Contradiction { what: "a batch has another root" });
@@ -266,6 +344,7 @@ impl State {
             tally,
             answered: MemberSet::EMPTY,
             refused: BTreeMap::new(),
+            contradicting: BTreeMap::new(),
             opened_at: at,
             round,
             stage: BatchStage::Open,
@@ -275,12 +354,27 @@ impl State {
         Ok(())
     }
 
+    /// Whether somebody voted otherwise on a leaf of a batch, in whichever epoch.
+    fn contradicts_itself(&self, book: &BatchBook, operator: Address) -> bool {
+        let whose = (book.epoch, operator);
+        let mut leaves = book.batch.leaves().iter();
+        leaves.any(|leaf| self.said_otherwise(&leaf.statement, whose, leaf.verdict).is_some())
+    }
+
     fn attested(&mut self, attestation: &VerifiedAttestation) -> Result<(), EvolveError> {
         let root = attestation.attestation().root;
+        let operator = attestation.operator();
+        let book = self.batches.get(&root).ok_or(EvolveError::UnknownBatch(root))?;
+        let contradicts = self.contradicts_itself(book, operator);
         let book = self.batches.get_mut(&root).ok_or(EvolveError::UnknownBatch(root))?;
-        book.tally
-            .record(*attestation)
-            .map_err(|error| refused("an attestation does not count", error))?;
+        let keys = self.epochs.get(&book.epoch).ok_or(EvolveError::UnknownEpoch(book.epoch))?;
+        let done = if contradicts {
+            book.contradicting.insert(operator, *attestation);
+            book.tally.decline(keys.table(), operator).map(|_| ())
+        } else {
+            book.tally.record(*attestation).map(|_| ())
+        };
+        done.map_err(|error| refused("an attestation does not count", error))?;
         book.answered.insert(attestation.member());
         Ok(())
     }
@@ -339,6 +433,11 @@ impl State {
     ) -> Result<(), EvolveError> {
         if !self.open_batches.remove(&root) {
             return Err(EvolveError::UnknownBatch(root));
+        }
+        let excluded = self.excluded_from(certificate.epoch);
+        let signs = |index| !certificate.non_signers.contains(&index);
+        if excluded.iter().any(signs) {
+            return Err(EvolveError::Contradiction { what: "a certificate of an excluded signer" });
         }
         let book = self.batches.get_mut(&root).ok_or(EvolveError::UnknownBatch(root))?;
         book.stage = BatchStage::Certified(id);

@@ -18,7 +18,8 @@ pub const HISTORY_ENTRIES_MAX: usize = 64;
 /// Why a job cannot go on for now.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub enum HoldReason {
-    /// So much stake could not judge it that neither verdict can reach 2/3.
+    /// So much stake could not judge it that neither verdict can reach 2/3: judges that did not
+    /// finish, blobs that are gone, a manifest that the chain has stopped.
     Unjudgeable(String),
     /// Votes are so divided that neither verdict can reach 2/3.
     Divided(String),
@@ -28,8 +29,6 @@ pub enum HoldReason {
     AttestationShort(String),
     /// No stake table is final yet.
     NoEpoch,
-    /// The manifest was revoked.
-    ManifestRevoked(String),
 }
 
 /// Why a job failed for good.
@@ -68,7 +67,6 @@ impl std::fmt::Display for HoldReason {
             Self::QuorumUnreachable(detail) => write!(f, "no quorum in time: {detail}"),
             Self::AttestationShort(detail) => write!(f, "too few attested: {detail}"),
             Self::NoEpoch => write!(f, "no stake table is final on the home chain yet"),
-            Self::ManifestRevoked(detail) => write!(f, "manifest revoked: {detail}"),
         }
     }
 }

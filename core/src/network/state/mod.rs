@@ -15,7 +15,7 @@ mod worker;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::epoch::EpochKeys;
+use crate::epoch::{EpochKeys, MemberSet};
 use crate::ids::{
     Address, Attempt, BatchRoot, BlobDigest, CertificateId, EpochNumber, JobId, Nonce,
     StatementDigest, TaskId,
@@ -101,6 +101,8 @@ pub struct State {
     pub epochs: BTreeMap<EpochNumber, EpochKeys>,
     /// When each table was recorded.
     pub epoch_times: BTreeMap<EpochNumber, UnixMillis>,
+    /// Members that no longer count; none is empty.
+    pub excluded: BTreeMap<EpochNumber, MemberSet>,
     /// Every statement.
     pub statements: BTreeMap<StatementDigest, StatementBook>,
     /// Statements that wait for an epoch or are being voted on.
@@ -164,6 +166,7 @@ impl State {
             | Change::Abstained { .. }
             | Change::QuorumReached { .. }
             | Change::EpochRecorded { .. }
+            | Change::MembersExcluded { .. }
             | Change::BatchOpened { .. }
             | Change::AttestationRecorded { .. }
             | Change::AttestationRefused { .. }

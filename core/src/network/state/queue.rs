@@ -107,6 +107,8 @@ pub struct Queue {
 const AGAIN_LOOKAHEAD: usize = 8;
 /// Requesters of one lane that a decision looks at.
 const TURN_LOOKAHEAD: usize = 8;
+/// Tasks that are counted to say how many go before one.
+const AHEAD_MAX: usize = 1_000;
 
 impl Queue {
     /// Number of queued tasks.
@@ -121,16 +123,23 @@ impl Queue {
         self.len == 0
     }
 
-    /// Number of queued tasks of a requester.
-    #[must_use]
-    pub fn len_of(&self, requester: &Address) -> usize {
-        self.parties.get(requester).map_or(0, |party| party.lanes.values().sum())
-    }
-
     /// Work units that a requester counts as served, by which turns are taken.
     #[must_use]
     pub fn served(&self, requester: &Address) -> u64 {
         self.parties.get(requester).map_or(self.clock, |party| party.served.max(self.clock))
+    }
+
+    /// Units that whoever is next in a lane was served.
+    #[must_use]
+    pub fn next_turn(&self, lane: &LaneKey) -> Option<u64> {
+        Some(self.lanes.get(lane)?.turns.first()?.0)
+    }
+
+    /// Tasks of the same lane and requester that go before one; counted up to a bound.
+    #[must_use]
+    pub fn ahead_of(&self, ticket: &Ticket) -> usize {
+        let tasks = self.lanes.get(&ticket.lane).and_then(|lane| lane.tasks.get(&ticket.requester));
+        tasks.map_or(0, |tasks| tasks.range(..ticket.key).take(AHEAD_MAX).count())
     }
 
     /// Adds a task; adding it twice changes nothing.

@@ -13,6 +13,7 @@ use crate::network::input::{Inclusion, InvalidDetail};
 use crate::quorum::{AttestationTally, Tally};
 use crate::statement::OpenedStatement;
 use crate::units::UnixMillis;
+use crate::vote::VerifiedAttestation;
 
 /// One epoch's votes on a statement. Votes of two epochs are never added.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -101,6 +102,8 @@ pub struct BatchBook {
     pub answered: MemberSet,
     /// Leaves that members refused.
     pub refused: BTreeMap<Address, Vec<u32>>,
+    /// Attestations of members that voted otherwise on a leaf: evidence, never counted.
+    pub contradicting: BTreeMap<Address, VerifiedAttestation>,
     /// When it was opened.
     pub opened_at: UnixMillis,
     /// How often exactly this batch was opened.
@@ -162,7 +165,7 @@ pub struct CertificateBook {
     pub statements: Vec<(StatementDigest, JobId)>,
     /// The `attest` transaction.
     pub submission: Submission,
-    /// `settle` transactions of its contract jobs; they are owed once the certificate is final.
+    /// `settle` transactions of its contract jobs; they are owed once the certificate is in a block.
     pub settlements: BTreeMap<JobId, Submission>,
     /// When it was made.
     pub certified_at: UnixMillis,

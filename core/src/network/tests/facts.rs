@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use crate::crypto::hash::keccak256;
 use crate::ids::{Attempt, BlobDigest};
 use crate::ids::{
-    BatchRoot, CertificateId, EpochNumber, LeaseToken, StatementAttempt, StatementDigest, TaskId,
+    BatchRoot, CertificateId, EpochNumber, LeaseToken, MemberIndex, StatementAttempt,
+    StatementDigest, TaskId,
 };
 use crate::network::*;
 use crate::statement::Verdict;
@@ -139,6 +140,13 @@ fn every_change() -> Vec<(&'static str, Change)> {
         ("ProverDrained", Change::ProverDrained { prover: holder, drain: Drain::Start }),
         ("BlobsReleased", Change::BlobsReleased { job }),
         ("BlobForgotten", Change::BlobForgotten { digest: blob }),
+        (
+            "MembersExcluded",
+            Change::MembersExcluded {
+                epoch,
+                members: [0, 70, 199].map(MemberIndex::new).into_iter().collect(),
+            },
+        ),
     ]
 }
 

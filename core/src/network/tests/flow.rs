@@ -4,7 +4,7 @@ use crate::ids::Nonce;
 use crate::job::Mode;
 use crate::network::*;
 use crate::statement::Verdict;
-use crate::units::{ByteCount, UnixSeconds};
+use crate::units::ByteCount;
 
 use super::world::*;
 
@@ -130,6 +130,9 @@ fn every_wrong_submit_is_refused_for_its_reason() {
             crate::job::JobSpec { deadline: START.as_seconds(), ..base.clone() },
             |r| matches!(r, Refusal::DeadlinePassed { .. }),
         ),
+        ("an order without a stream", crate::job::JobSpec { sequence: 3, ..base.clone() }, |r| {
+            matches!(r, Refusal::SequenceWithoutStream(3))
+        }),
         ("a contract origin", contract_spec(1, 1), |r| matches!(r, Refusal::WrongOrigin)),
         ("no input", with_limits(&base, 0, 1, 1), |r| {
             matches!(r, Refusal::LimitOutOfRange { what: "input_bytes", .. })
@@ -302,55 +305,6 @@ fn an_input_that_never_comes_expires_a_direct_job() {
     assert_eq!(world.state(&job), S::AwaitingInput);
     world.pass(1);
     assert_eq!(world.state(&job), S::Expired);
-}
-
-#[test]
-fn certificates_of_a_stream_are_posted_in_order() {
-    let mut world = World::staffed();
-    world.connect(0, 2);
-    let in_stream = |nonce, sequence| crate::job::JobSpec { stream: 1, sequence, ..spec(1, nonce) };
-    let first = world.planned(in_stream(1, 1), 1);
-    let second = world.planned(in_stream(2, 2), 1);
-    world.prove_all(&second);
-    let statement = world.statement(&second);
-    for index in 0..4 {
-        world.vote(index, statement, Verdict::Valid);
-    }
-    world.pass(10_000);
-    assert_eq!(world.state(&second), S::Verifying);
-    assert!(world.network.explain(&second).unwrap().why.contains("stream"));
-    world.prove_all(&first);
-    let id = world.certify(&first);
-    world.pass(10_000);
-    assert_eq!(world.state(&second), S::Verifying);
-    let sent = SubmissionUpdate::Sent { tx: inclusion(1).tx };
-    world.submission(SubmissionSubject::Certificate(id), sent);
-    world.attest(&[0, 1, 2, 3]);
-    assert_eq!(world.state(&second), S::Certified);
-}
-
-#[test]
-fn a_gap_in_a_stream_ends_in_time_to_be_useful() {
-    let mut world = World::staffed();
-    world.connect(0, 1);
-    let in_stream = |nonce, sequence| crate::job::JobSpec { stream: 1, sequence, ..spec(1, nonce) };
-    let first = world.planned(in_stream(1, 1), 1);
-    world.prove_all(&first);
-    let id = world.certify(&first);
-    world.submission(SubmissionSubject::Certificate(id), SubmissionUpdate::Final(inclusion(1)));
-    let third = world.planned(in_stream(3, 3), 1);
-    world.prove_all(&third);
-    let statement = world.statement(&third);
-    for index in 0..4 {
-        world.vote(index, statement, Verdict::Valid);
-    }
-    world.pass(3_000_000);
-    assert!(world.network.state().open_batches.is_empty());
-    let until = UnixSeconds::new(START.as_seconds().get() + 3540).as_millis();
-    let left = until.since(world.now).get();
-    world.pass(left);
-    world.attest(&[0, 1, 2, 3]);
-    assert_eq!(world.state(&third), S::Certified);
 }
 
 #[test]

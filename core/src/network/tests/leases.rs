@@ -2,6 +2,7 @@
 
 use crate::ids::{Attempt, LeaseToken};
 use crate::network::*;
+use crate::statement::SegmentRecord;
 use crate::units::ByteCount;
 
 use super::world::*;
@@ -101,6 +102,31 @@ fn a_refused_proof_burns_the_budget_and_goes_to_somebody_else_first() {
     assert!(explained.tasks[0].tries[0].outcome.contains("claim"));
     // The refused proof is not judged again.
     assert_eq!(world.complete(holder, lease), Ok(Answer::AlreadyDone));
+}
+
+#[test]
+fn intake_answers_by_what_was_decided_and_not_by_what_the_judge_said() {
+    let verdict = |record: &SegmentRecord, lease: &LeaseRef, holder| Input::IntakeJudged {
+        task: lease.task,
+        attempt: lease.attempt,
+        prover: holder,
+        outcome: IntakeOutcome::Accepted(record.clone()),
+    };
+    let mut world = World::staffed();
+    world.connect(0, 1);
+    let job = world.planned(spec(1, 1), 1);
+    let (holder, lease) = world.lease(&job, 0);
+    world.complete(holder, lease).unwrap();
+    let record = world.record(&job, 0, &lease, holder);
+    assert_eq!(world.ok(verdict(&record, &lease, holder)), Answer::ProofAccepted);
+    assert_eq!(world.ok(verdict(&record, &lease, holder)), Answer::Late, "judged twice");
+
+    let ended = world.planned(spec(2, 1), 1);
+    let (holder, lease) = world.lease(&ended, 0);
+    world.complete(holder, lease).unwrap();
+    let record = world.record(&ended, 0, &lease, holder);
+    world.ok(Input::CancelJob { job: ended, requester: address(2) });
+    assert_eq!(world.ok(verdict(&record, &lease, holder)), Answer::Late, "nobody waits for it");
 }
 
 #[test]
@@ -321,4 +347,40 @@ fn a_message_of_a_replaced_connection_is_refused() {
         free_memory_bytes: ByteCount::new(1),
     };
     assert_eq!(world.apply(heartbeat), Err(Refusal::StaleSession(prover(0))));
+}
+
+#[test]
+fn a_proof_that_could_not_be_judged_may_come_again_but_not_as_other_bytes() {
+    let mut world = World::staffed();
+    world.connect(0, 1);
+    let job = world.planned(spec(1, 1), 1);
+    let (prover, lease) = world.lease(&job, 0);
+    world.complete(prover, lease).unwrap();
+    let (task, attempt) = (lease.task, lease.attempt);
+    let outcome = IntakeOutcome::Unjudged { reason: "killed".into() };
+    world.ok(Input::IntakeJudged { task, attempt, prover, outcome });
+    // Each new proof would be kept until the job's blobs are released, which know only the last.
+    let other = crate::ids::BlobDigest::from_bytes([0xab; 32]);
+    let report = ProofReport { proof: other, bytes: ByteCount::new(9), prove_ms: 1 };
+    let said = world.apply(Input::TaskCompleted { prover, lease, report });
+    assert_eq!(said, Ok(Answer::AlreadyDone));
+    assert!(!world.network.state().blobs.contains_key(&other));
+    assert_eq!(world.complete(prover, lease), Ok(Answer::CompletionReceived));
+}
+
+#[test]
+fn a_job_that_ends_frees_its_provers_memory_at_once() {
+    let mut world = World::staffed();
+    let mut small = capabilities(2);
+    small.memory_bytes = ByteCount::new(1 << 30);
+    let session = world.connect_with(0, small, Vec::new());
+    let ended = world.planned(spec(1, 1), 1);
+    let waits = world.planned(spec(2, 1), 1);
+    let (_, lease) = world.lease(&ended, 0);
+    let (phase, done_permille) = ("commit".into(), 1);
+    let prover = prover(0);
+    world.ok(Input::ProverProgress { prover, session, lease, phase, done_permille });
+    assert_eq!(world.task(&waits, 0).state, TaskState::Queued);
+    world.ok(Input::CancelJob { job: ended, requester: address(1) });
+    assert_eq!(world.lease(&waits, 0).0, prover);
 }

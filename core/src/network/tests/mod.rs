@@ -1,7 +1,11 @@
 //! Tests of the state machine: scenarios, tables against the documents, golden bytes of facts, the
 //! cost of decisions, and a random walk under every invariant.
 
+mod chain;
 mod edges;
+mod evidence;
+mod exclusion;
+mod explain;
 mod facts;
 mod flow;
 mod leases;
@@ -9,5 +13,7 @@ mod models;
 mod quorums;
 mod review;
 mod scheduling;
+mod streams;
+mod submissions;
 mod walk;
 mod world;

@@ -1,6 +1,6 @@
 //! Votes, holds, repairs, batches, epochs.
 
-use crate::ids::{EpochNumber, Nonce, StatementAttempt, StatementDigest};
+use crate::ids::{Address, EpochNumber, Nonce, StatementAttempt, StatementDigest};
 use crate::job::JobSpec;
 use crate::network::*;
 use crate::statement::Verdict;
@@ -83,6 +83,47 @@ fn a_verifier_that_comes_back_gets_what_is_open_and_its_vote_ends_a_hold() {
     world.pass(250);
     world.attest(&[0, 1, 2, 3]);
     assert_eq!(world.state(&job), S::Certified);
+}
+
+fn withdrawn(world: &World) -> Vec<(StatementDigest, Vec<Address>)> {
+    let of = |effect: &Effect| match effect {
+        Effect::WithdrawStatement { verifiers, statement, .. } => {
+            Some((*statement, verifiers.iter().map(|peer| peer.address).collect()))
+        }
+        _ => None,
+    };
+    world.effects.iter().filter_map(of).collect()
+}
+
+#[test]
+fn a_statement_whose_job_ends_is_withdrawn_from_those_who_still_judge_it() {
+    let mut world = staffed();
+    let (job, statement) = proved(&mut world, 1, 1);
+    world.vote(2, statement, Verdict::Valid);
+    world.ok(Input::CancelJob { job, requester: address(1) });
+    let silent = vec![operator(0), operator(1), operator(3)];
+    assert_eq!(withdrawn(&world), [(statement, silent)]);
+    // A second cancel ends nothing, and a job without a statement has none to withdraw.
+    world.ok(Input::CancelJob { job, requester: address(1) });
+    assert_eq!(withdrawn(&world), []);
+    let unproved = world.planned(spec(2, 1), 1);
+    world.ok(Input::CancelJob { job: unproved, requester: address(2) });
+    assert_eq!(withdrawn(&world), []);
+}
+
+#[test]
+fn a_refused_statement_is_withdrawn_and_a_quorum_for_valid_leaves_the_others_their_vote() {
+    let mut world = staffed();
+    let (_, statement) = proved(&mut world, 1, 1);
+    world.vote(0, statement, Verdict::Invalid);
+    assert_eq!(withdrawn(&world), []);
+    world.vote(1, statement, Verdict::Invalid);
+    assert_eq!(withdrawn(&world), [(statement, vec![operator(2), operator(3)])]);
+
+    let (_, statement) = proved(&mut world, 2, 1);
+    world.vote(0, statement, Verdict::Valid);
+    world.vote(1, statement, Verdict::Valid);
+    assert_eq!(withdrawn(&world), [], "who votes may still attest");
 }
 
 #[test]

@@ -123,18 +123,6 @@ fn a_draining_prover_gets_nothing_new_and_finishes_what_it_has() {
     assert!(matches!(world.task(&third, 0).state, TaskState::Leased(_)));
 }
 
-#[test]
-fn explain_says_what_a_queued_task_waits_for() {
-    let mut world = World::staffed();
-    let job = world.planned(spec(1, 1), 1);
-    let why = |world: &World| world.network.explain(&job).unwrap().tasks[0].why.clone();
-    assert!(why(&world).contains("no connected prover offers"));
-    let mut small = capabilities(1);
-    small.memory_bytes = ByteCount::new(1);
-    world.connect_with(0, small, Vec::new());
-    assert!(why(&world).contains("memory"));
-}
-
 /// Queues `queued` tasks without provers, then measures what serving some of them costs.
 fn probes_per_lease(queued: u64) -> f64 {
     let mut network = Network::new(NetworkConfig {

@@ -1,19 +1,22 @@
 //! A random walk: peers do whatever they may and may not, the clock jumps, the dispatcher restarts;
 //! every invariant is checked after every step and replaying the journal gives the same state.
 
-use crate::ids::{Attempt, JobId, LeaseToken, SessionId, StatementDigest, TaskId};
+use crate::ids::{
+    Attempt, EpochNumber, JobId, LeaseToken, MemberIndex, SessionId, StatementDigest, TaskId,
+};
 use crate::job::JobSpec;
 use crate::network::*;
 use crate::statement::Verdict;
 use crate::units::ByteCount;
 
+use super::chain::Chain;
 use super::world::*;
 
 /// SplitMix64, so that a seed names a walk.
-struct Random(u64);
+pub struct Random(pub u64);
 
 impl Random {
-    fn below(&mut self, bound: u64) -> u64 {
+    pub fn below(&mut self, bound: u64) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -21,7 +24,7 @@ impl Random {
         (z ^ (z >> 31)) % bound
     }
 
-    fn pick<T: Clone>(&mut self, items: &[T]) -> Option<T> {
+    pub fn pick<T: Clone>(&mut self, items: &[T]) -> Option<T> {
         let len = u64::try_from(items.len()).ok().filter(|len| *len > 0)?;
         items.get(usize::try_from(self.below(len)).ok()?).cloned()
     }
@@ -40,6 +43,7 @@ struct Walk {
     epoch: u64,
     /// Keys of a few epochs, made once.
     tables: Vec<crate::epoch::EpochKeys>,
+    chain: Chain,
 }
 
 impl Walk {
@@ -64,7 +68,7 @@ impl Walk {
     }
 
     fn step(&mut self) {
-        match self.random.below(26) {
+        match self.random.below(30) {
             0 => self.submit(),
             1 | 2 => self.blob_or_plan(),
             3 if self.random.below(4) == 0 => self.end_a_job(),
@@ -86,8 +90,10 @@ impl Walk {
                 let span = [0, 100, 300, 6_000, 31_000][usize::from(self.random.byte(5))];
                 self.world.pass(span);
             }
-            _ => self.administer(),
+            25 => self.administer(),
+            _ => self.agree(),
         }
+        self.chain.follow(&self.world);
     }
 
     fn submit(&mut self) {
@@ -95,7 +101,7 @@ impl Walk {
         let stream = self.random.below(3) / 2;
         let mut spec = spec(requester, nonce);
         spec.stream = stream;
-        spec.sequence = stream * nonce;
+        spec.sequence = stream * (1 + nonce / 2);
         if nonce % 2 == 0 {
             spec = JobSpec { origin: crate::job::Origin::Contract, ..spec };
         }
@@ -212,6 +218,27 @@ impl Walk {
         self.apply(Input::VoteReceived { vote, detail });
     }
 
+    /// What mostly happens: everybody finds a statement valid and attests what is batched.
+    fn agree(&mut self) {
+        let open: Vec<StatementDigest> =
+            self.world.network.state().voting.iter().copied().collect();
+        let Some(statement) = self.random.pick(&open) else { return };
+        let stage = self.world.network.state().statements[&statement].stage;
+        let StatementStage::Voting { epoch } = stage else { return };
+        for index in 0..STAKES.len() {
+            let vote = self.world.signed_vote(index, statement, epoch.get(), Verdict::Valid);
+            self.apply(Input::VoteReceived { vote, detail: None });
+        }
+        self.world.pass(300);
+        for root in self.world.network.state().open_batches.clone() {
+            let named = *self.world.network.state().batches[&root].tally.attestation();
+            for index in 0..STAKES.len() {
+                let attestation = self.world.attestation(index, named);
+                self.apply(Input::AttestationReceived { attestation });
+            }
+        }
+    }
+
     fn attest(&mut self) {
         let roots: Vec<_> = self.world.network.state().batches.keys().copied().collect();
         let Some(root) = self.random.pick(&roots) else { return };
@@ -232,12 +259,16 @@ impl Walk {
     }
 
     fn chain(&mut self) {
-        let update = match self.random.below(12) {
+        let update = match self.random.below(13) {
             0 => SubmissionUpdate::Reorged,
             1 => SubmissionUpdate::Failed(SubmissionFailure::EpochNotAccepted),
             2 => SubmissionUpdate::Failed(SubmissionFailure::Unavailable("down".into())),
             3 => SubmissionUpdate::Sent { tx: inclusion(self.random.byte(9)).tx },
             4 => SubmissionUpdate::Included(inclusion(self.random.byte(9))),
+            5 if self.random.below(4) == 0 => {
+                let members = [self.member()].into_iter().collect();
+                SubmissionUpdate::Failed(SubmissionFailure::ExcludedSigner(members))
+            }
             _ => SubmissionUpdate::Final(inclusion(self.random.byte(9))),
         };
         let known: Vec<_> = self.world.network.state().certificates.keys().copied().collect();
@@ -246,6 +277,12 @@ impl Walk {
         let subject = if self.random.below(3) == 0 { settle } else { certificate };
         let Some(subject) = subject else { return };
         self.apply(Input::SubmissionUpdate { chain: CHAIN, subject, update });
+    }
+
+    /// Somebody to exclude, or a position outside the table. Not the one without whom an epoch can
+    /// decide nothing more.
+    fn member(&mut self) -> MemberIndex {
+        MemberIndex::new(1 + u16::from(self.random.byte(4)))
     }
 
     fn verifier_or_epoch(&mut self) {
@@ -257,6 +294,11 @@ impl Walk {
                 self.apply(Input::EpochFinal { keys });
             }
             1 => self.apply(Input::OracleConnected { chain: CHAIN, session }),
+            2 if self.random.below(3) == 0 => {
+                let epoch = EpochNumber::new(1 + self.random.below(self.epoch + 1));
+                let members = [self.member()].into_iter().collect();
+                self.apply(Input::MembersExcluded { epoch, members });
+            }
             _ => {
                 let operator = operator(usize::from(self.random.byte(4)));
                 self.apply(Input::VerifierConnected { operator, session });
@@ -285,13 +327,14 @@ impl Walk {
     }
 }
 
-/// 50 walks of 400 steps.
+/// 80 walks of 400 steps.
 #[test]
-fn every_invariant_holds_on_twenty_thousand_random_steps() {
+fn every_invariant_holds_on_thirty_two_thousand_random_steps() {
     let tables: Vec<_> = (1..=3).map(epoch_keys).collect();
     let mut settled = 0;
     let mut held = 0;
-    for seed in 0..50 {
+    let mut excluded = 0;
+    for seed in 0..80 {
         println!("seed {seed}");
         let mut walk = Walk {
             world: World::new(),
@@ -300,6 +343,7 @@ fn every_invariant_holds_on_twenty_thousand_random_steps() {
             leases: Vec::new(),
             epoch: 0,
             tables: tables.clone(),
+            chain: Chain::default(),
         };
         for _ in 0..400 {
             walk.step();
@@ -311,7 +355,9 @@ fn every_invariant_holds_on_twenty_thousand_random_steps() {
             settled += usize::from(job.state.kind() == JobStateKind::Settled);
             held += usize::from(job.history.iter().any(|e| e.state == JobStateKind::Held));
         }
+        excluded += walk.world.network.state().excluded.len();
     }
     // The walk must get somewhere, or it checks nothing.
     assert!(settled > 20 && held > 5, "{settled} jobs settled, {held} were held");
+    assert!(excluded > 5, "{excluded} epochs had excluded members");
 }

@@ -4,21 +4,24 @@
 //! Provers offer what they are measured at, so that only load, faults and avoidance choose between
 //! them; with one slot each the model can name the next holder.
 
+mod inputs;
+mod table;
+
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
-use proptest::prelude::*;
-use proptest::sample::select;
-use proptest_state_machine::{ReferenceStateMachine, StateMachineTest, prop_state_machine};
+use proptest_state_machine::{StateMachineTest, prop_state_machine};
 
-use crate::ids::{Address, Attempt, BlobDigest, JobId, LeaseToken, SessionId, TaskId};
+use crate::ids::{Address, Attempt, LeaseToken, TaskId};
 use crate::job::{JobSpec, TaskKind};
 use crate::network::*;
-use crate::statement::SegmentRecord;
 use crate::units::{ByteCount, Millis, UnixMillis, UnixSeconds};
 
 use super::super::world::*;
-use super::{INPUTS_MAX, Said, check_at_the_end, config, visited, weighted};
+use super::{INPUTS_MAX, Said, check_at_the_end, config, visited};
+
+use self::inputs::LeaseModel;
+use self::table::{LeaseTable, check_row};
 
 const PROVERS: u8 = 3;
 const TASKS: usize = 2;
@@ -86,6 +89,8 @@ struct Try {
     token: u64,
     expires_at: u64,
     at_intake: Option<Delivery>,
+    /// What was delivered last.
+    delivered: Option<Delivery>,
     end: End,
 }
 
@@ -245,7 +250,14 @@ impl Leases {
             row.place = Place::Leased;
             let token = u64::try_from(self.granted.len()).unwrap();
             let end = End::Running;
-            row.tries.push(Try { prover, token, expires_at, at_intake: None, end });
+            row.tries.push(Try {
+                prover,
+                token,
+                expires_at,
+                at_intake: None,
+                delivered: None,
+                end,
+            });
         }
     }
 
@@ -338,13 +350,22 @@ impl Leases {
         let task = task_id(lease.task);
         let place = self.rows[lease.task].place;
         let found = self.granted(lease).ok_or(Refusal::UnknownLease(task))?;
+        let same = |before: Delivery| {
+            before == Delivery::Other && delivery == Delivery::Other
+                || before == Delivery::Proof && delivery != Delivery::Other
+        };
         if let Some(before) = found.at_intake {
-            let same = before == Delivery::Other && delivery == Delivery::Other
-                || before == Delivery::Proof && delivery != Delivery::Other;
+            let same = same(before);
             return Ok(if same { Answer::CompletionReceived } else { Answer::AlreadyDone });
         }
         let unproved = matches!(place, Place::Queued | Place::Leased);
-        if !unproved || !matches!(found.end, End::Running | End::Over) {
+        let open = match found.end {
+            End::Running => true,
+            // What could not be judged may come again, but not as something else.
+            End::Over => found.delivered.is_none_or(same),
+            End::Refused | End::Accepted | End::Superseded => false,
+        };
+        if !unproved || !open {
             return Ok(Answer::AlreadyDone);
         }
         if delivery == Delivery::TooLarge {
@@ -354,7 +375,8 @@ impl Leases {
             let (max, got) = (ByteCount::new(1 << 20), ByteCount::new(1 << 21));
             return Err(Refusal::ProofTooLarge { max, got });
         }
-        self.rows[lease.task].tries[lease.attempt].at_intake = Some(delivery);
+        let found = &mut self.rows[lease.task].tries[lease.attempt];
+        (found.at_intake, found.delivered) = (Some(delivery), Some(delivery));
         Ok(Answer::CompletionReceived)
     }
 
@@ -363,14 +385,28 @@ impl Leases {
         if found.is_none_or(|found| found.at_intake.is_none()) {
             return Ok(Answer::Late);
         }
-        match verdict {
-            Verdict::Accept => self.accept(task, attempt),
-            Verdict::Refuse | Verdict::PaysAnother => {
-                self.end(task, attempt, End::Refused, Some(true));
+        let refused = |code: &str, text: &str| {
+            let (code, text) = (code.into(), text.into());
+            Answer::ProofRefused { code, text }
+        };
+        Ok(match verdict {
+            Verdict::Accept => {
+                self.accept(task, attempt);
+                Answer::ProofAccepted
             }
-            Verdict::Unjudged => self.end(task, attempt, End::Over, Some(false)),
-        }
-        Ok(Answer::Done)
+            Verdict::Refuse => {
+                self.end(task, attempt, End::Refused, Some(true));
+                refused("claim", "no")
+            }
+            Verdict::PaysAnother => {
+                self.end(task, attempt, End::Refused, Some(true));
+                refused("record_mismatch", "the record pays another prover")
+            }
+            Verdict::Unjudged => {
+                self.end(task, attempt, End::Over, Some(false));
+                Answer::ProofUnjudged { reason: "killed".into() }
+            }
+        })
     }
 
     fn advance(&mut self, input: &Do) -> Said {
@@ -449,242 +485,6 @@ fn address_of(index: u8) -> Address {
 
 fn at(ms: u64) -> UnixMillis {
     START.after(Millis::new(ms))
-}
-
-struct LeaseModel;
-
-impl ReferenceStateMachine for LeaseModel {
-    type State = Leases;
-    type Transition = Do;
-
-    fn init_state() -> BoxedStrategy<Leases> {
-        Just(Leases::start()).boxed()
-    }
-
-    fn transitions(leases: &Leases) -> BoxedStrategy<Do> {
-        let who = || 0..PROVERS;
-        let stale = || prop::bool::weighted(0.2);
-        let ms = select(vec![100, 9_000, 25_000, 30_000, 71_000]);
-        // Mostly what was granted once, current or not; now and then what never was.
-        let mut known = leases.tries();
-        known.push((0, 7));
-        let claimed = || {
-            let thief = prop_oneof![9 => Just(0u8), 1 => 1u8..PROVERS];
-            let drawn = (select(known.clone()), thief, prop::bool::weighted(0.05));
-            drawn.prop_map(|((task, attempt), thief, forged)| Claimed {
-                task,
-                attempt,
-                thief,
-                forged,
-            })
-        };
-        let delivery = prop_oneof![
-            8 => Just(Delivery::Proof),
-            1 => Just(Delivery::Other),
-            1 => Just(Delivery::TooLarge),
-        ];
-        let verdict = prop_oneof![
-            4 => Just(Verdict::Accept),
-            2 => Just(Verdict::Refuse),
-            1 => Just(Verdict::PaysAnother),
-            1 => Just(Verdict::Unjudged),
-        ];
-        let mut judged = leases.at_intake();
-        let weight = if judged.is_empty() { 1 } else { 6 };
-        judged.push((1, 0));
-        let judge = (select(judged), verdict).prop_map(|((task, attempt), verdict)| Do::Judge {
-            task,
-            attempt,
-            verdict,
-        });
-        let connect = (who(), any::<bool>())
-            .prop_map(|(prover, remembers)| Do::Connect { prover, remembers });
-        let disconnect =
-            (who(), stale()).prop_map(|(prover, stale)| Do::Disconnect { prover, stale });
-        let heartbeat =
-            (who(), stale()).prop_map(|(prover, stale)| Do::Heartbeat { prover, stale });
-        let progress =
-            (who(), claimed()).prop_map(|(prover, lease)| Do::Progress { prover, lease });
-        let complete =
-            (claimed(), delivery).prop_map(|(lease, delivery)| Do::Complete { lease, delivery });
-        let fail =
-            (claimed(), any::<bool>()).prop_map(|(lease, blamed)| Do::Fail { lease, blamed });
-        weighted(vec![
-            (5, connect.boxed()),
-            (1, disconnect.boxed()),
-            (3, heartbeat.boxed()),
-            (1, who().prop_map(|prover| Do::Drain { prover }).boxed()),
-            (1, progress.boxed()),
-            (6, complete.boxed()),
-            (weight, judge.boxed()),
-            (2, fail.boxed()),
-            (1, (0..TASKS).prop_map(|task| Do::Requeue { task }).boxed()),
-            (4, ms.prop_map(|ms| Do::Pass { ms }).boxed()),
-        ])
-    }
-
-    fn apply(mut leases: Leases, input: &Do) -> Leases {
-        leases.said = leases.advance(input);
-        leases.settle();
-        leases
-    }
-}
-
-struct LeaseTable {
-    world: World,
-    job: JobId,
-    sessions: BTreeMap<u8, SessionId>,
-    granted: Vec<(Address, LeaseRef)>,
-}
-
-impl LeaseTable {
-    /// The lease that somebody names, as far as it was granted, and who names it.
-    fn claimed(&self, claimed: &Claimed) -> (Address, LeaseRef) {
-        let (task, index) = (task_id(claimed.task), claimed.attempt);
-        let attempt = Attempt::new(u32::try_from(index + 1).unwrap());
-        let known = self.granted.iter().find(|(_, l)| l.task == task && l.attempt == attempt);
-        let unknown = (prover(0), LeaseRef { task, attempt, token: LeaseToken::new(999) });
-        let (mut who, mut lease) = known.copied().unwrap_or(unknown);
-        if claimed.thief > 0 {
-            let holder = (0..PROVERS).find(|index| prover(*index) == who).unwrap();
-            who = prover((holder + claimed.thief) % PROVERS);
-        }
-        if claimed.forged {
-            lease.token = LeaseToken::new(lease.token.get() + 1);
-        }
-        (who, lease)
-    }
-
-    /// The current connection of a prover, or one that never was the current one.
-    fn session(&self, prover: u8, stale: bool) -> SessionId {
-        let known = self.sessions.get(&prover).copied().filter(|_| !stale);
-        known.unwrap_or(SessionId::new(10_000))
-    }
-
-    fn connect(&mut self, index: u8, remembers: bool) -> Said {
-        let session = self.world.session();
-        self.sessions.insert(index, session);
-        let prover = prover(index);
-        // A prover names everything that it was ever given; it is told what to go on with.
-        let mine = self.granted.iter().filter(|(holder, _)| remembers && *holder == prover);
-        let holding = mine.map(|(_, lease)| *lease).collect();
-        let mut capabilities = capabilities(1);
-        capabilities.programs[0].units_per_kilosecond = THROUGHPUT;
-        self.world.apply(Input::ProverConnected { prover, session, capabilities, holding })
-    }
-
-    fn complete(&mut self, claimed: &Claimed, delivery: Delivery) -> Said {
-        let (prover, lease) = self.claimed(claimed);
-        let other = BlobDigest::from_bytes([0xab; 32]);
-        let is_other = delivery == Delivery::Other;
-        let proof = if is_other { other } else { proof(&lease.task, lease.attempt) };
-        let too_large = delivery == Delivery::TooLarge;
-        let bytes = ByteCount::new(if too_large { 1 << 21 } else { 1000 });
-        let report = ProofReport { proof, bytes, prove_ms: 500 };
-        self.world.apply(Input::TaskCompleted { prover, lease, report })
-    }
-
-    fn judge(&mut self, index: usize, attempt: usize, verdict: Verdict) -> Said {
-        let claimed = Claimed { task: index, attempt, thief: 0, forged: false };
-        let (prover, lease) = self.claimed(&claimed);
-        let (task, attempt) = (lease.task, lease.attempt);
-        let mut record = self.world.record(&self.job, index, &lease, prover);
-        let tries = &self.world.task(&self.job, index).tries;
-        let report = tries.iter().find(|one| one.attempt == attempt).and_then(|t| t.at_intake);
-        record.proof = report.map_or(record.proof, |report| report.proof);
-        let outcome = match verdict {
-            Verdict::Accept => IntakeOutcome::Accepted(record),
-            Verdict::PaysAnother => {
-                let prover = operator(0);
-                IntakeOutcome::Accepted(SegmentRecord { prover, ..record })
-            }
-            Verdict::Refuse => IntakeOutcome::Refused { code: "claim".into(), text: "no".into() },
-            Verdict::Unjudged => IntakeOutcome::Unjudged { reason: "killed".into() },
-        };
-        self.world.apply(Input::IntakeJudged { task, attempt, prover, outcome })
-    }
-
-    fn advance(&mut self, input: &Do) -> Said {
-        let input = match input {
-            Do::Connect { prover, remembers } => return self.connect(*prover, *remembers),
-            Do::Complete { lease, delivery } => return self.complete(lease, *delivery),
-            Do::Judge { task, attempt, verdict } => return self.judge(*task, *attempt, *verdict),
-            Do::Pass { ms } => {
-                self.world.pass(*ms);
-                return Ok(Answer::Done);
-            }
-            Do::Disconnect { prover, stale } => {
-                let session = self.session(*prover, *stale);
-                Input::ProverDisconnected { prover: address_of(*prover), session }
-            }
-            Do::Heartbeat { prover, stale } => {
-                let session = self.session(*prover, *stale);
-                let free_memory_bytes = ByteCount::new(64 << 30);
-                let prover = address_of(*prover);
-                Input::ProverHeartbeat { prover, session, free_memory_bytes }
-            }
-            Do::Drain { prover } => {
-                let session = self.session(*prover, false);
-                Input::ProverDraining { prover: address_of(*prover), session }
-            }
-            Do::Progress { prover, lease } => {
-                let (session, lease) = (self.session(*prover, false), self.claimed(lease).1);
-                let (phase, done_permille) = ("quotient".into(), 500);
-                let prover = address_of(*prover);
-                Input::ProverProgress { prover, session, lease, phase, done_permille }
-            }
-            Do::Fail { lease, blamed } => {
-                let (prover, lease) = self.claimed(lease);
-                let fault = TaskFault::Backend("panicked".into());
-                let fault = if *blamed { fault } else { TaskFault::Draining };
-                Input::TaskFailed { prover, lease, fault }
-            }
-            Do::Requeue { task } => Input::RequeueTask { task: task_id(*task) },
-        };
-        self.world.apply(input)
-    }
-}
-
-/// What the model says of a try, in the network's words.
-fn same_end(model: End, found: &TryOutcome) -> bool {
-    match found {
-        TryOutcome::Running => model == End::Running,
-        TryOutcome::Ended(LeaseEnd::IntakeRefused { .. }) => model == End::Refused,
-        TryOutcome::Ended(_) => model == End::Over,
-        TryOutcome::Accepted => model == End::Accepted,
-        TryOutcome::Superseded => model == End::Superseded,
-        TryOutcome::RefusedByQuorum(_) => false,
-    }
-}
-
-fn check_row(row: &Row, task: &Task) {
-    let newest = row.tries.len().checked_sub(1);
-    match (&task.state, row.place) {
-        (TaskState::Queued, Place::Queued)
-        | (TaskState::Failed { .. } | TaskState::Cancelled, Place::Over) => {}
-        (TaskState::Leased(lease), Place::Leased) => {
-            let model = &row.tries[newest.unwrap()];
-            let holder = (prover(model.prover), LeaseToken::new(model.token));
-            assert_eq!((lease.prover, lease.token), holder);
-            assert_eq!(lease.expires_at, at(model.expires_at));
-        }
-        (TaskState::Accepted { attempt, record, .. }, Place::Accepted) => {
-            let index = usize::try_from(attempt.get()).unwrap() - 1;
-            assert_eq!(row.tries[index].end, End::Accepted);
-            assert_eq!(record.prover, prover(row.tries[index].prover));
-        }
-        (found, model) => panic!("the task is {found:?}, the model says {model:?}"),
-    }
-    assert_eq!(task.tries.len(), row.tries.len());
-    for (attempt, (one, model)) in (1u32..).zip(task.tries.iter().zip(&row.tries)) {
-        assert_eq!(one.attempt, Attempt::new(attempt), "attempts grow by one");
-        assert_eq!((one.prover, one.token.get()), (prover(model.prover), model.token));
-        assert_eq!(one.at_intake.is_some(), model.at_intake.is_some(), "try {attempt}");
-        assert!(same_end(model.end, &one.outcome), "{:?} is not {:?}", one.outcome, model.end);
-    }
-    assert_eq!((task.faults, task.losses), (row.faults, row.losses));
-    let avoid: BTreeSet<Address> = row.avoid.iter().map(|index| prover(*index)).collect();
-    assert_eq!(task.avoid, avoid);
 }
 
 struct LeaseTest;

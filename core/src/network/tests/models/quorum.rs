@@ -48,6 +48,11 @@ enum Do {
         operator: usize,
         epoch: u64,
     },
+    /// The home chain takes an operator out of an epoch.
+    Exclude {
+        operator: usize,
+        epoch: u64,
+    },
     Pass {
         ms: u64,
     },
@@ -60,19 +65,28 @@ struct Ballots {
     /// Who voted for both verdicts.
     both: BTreeSet<usize>,
     abstained: BTreeSet<usize>,
+    /// Whose word does not count.
+    excluded: BTreeSet<usize>,
 }
 
 impl Ballots {
     fn voters(&self, verdict: Verdict) -> BTreeSet<usize> {
         let voters = self.first.iter().filter(|(_, (cast, _))| *cast == verdict);
-        voters.map(|(operator, _)| *operator).collect()
+        let voters = voters.map(|(operator, _)| *operator);
+        voters.filter(|operator| !self.excluded.contains(operator)).collect()
+    }
+
+    fn unable(&self) -> BTreeSet<usize> {
+        self.abstained.difference(&self.excluded).copied().collect()
     }
 
     fn silent(&self) -> BTreeSet<usize> {
-        let answered = |operator: &usize| {
-            self.first.contains_key(operator) || self.abstained.contains(operator)
+        let gone = |operator: &usize| {
+            self.first.contains_key(operator)
+                || self.abstained.contains(operator)
+                || self.excluded.contains(operator)
         };
-        (0..OPERATORS).filter(|operator| !answered(operator)).collect()
+        (0..OPERATORS).filter(|operator| !gone(operator)).collect()
     }
 }
 
@@ -89,6 +103,7 @@ fn is_two_thirds(signed: u128, stakes: &Stakes) -> bool {
 struct Quorum {
     now: u64,
     epochs: BTreeMap<u64, Stakes>,
+    excluded: BTreeMap<u64, BTreeSet<usize>>,
     /// Epochs whose members were asked.
     rounds: BTreeMap<u64, Ballots>,
     /// The epoch whose votes decide, while nothing is decided.
@@ -109,6 +124,7 @@ impl Quorum {
         Self {
             now: 0,
             epochs: BTreeMap::new(),
+            excluded: BTreeMap::new(),
             rounds: BTreeMap::new(),
             voting: None,
             opened_at: 0,
@@ -136,8 +152,13 @@ impl Quorum {
         self.epochs.get(&epoch).is_some_and(|stakes| stakes[operator] > 0)
     }
 
+    fn out_of(&self, epoch: u64) -> BTreeSet<usize> {
+        self.excluded.get(&epoch).cloned().unwrap_or_default()
+    }
+
     fn open(&mut self, epoch: u64) {
-        self.rounds.insert(epoch, Ballots::default());
+        let excluded = self.out_of(epoch);
+        self.rounds.entry(epoch).or_default().excluded = excluded;
         (self.voting, self.opened_at, self.held) = (Some(epoch), self.now, false);
     }
 
@@ -158,13 +179,16 @@ impl Quorum {
         if verdict == Verdict::Invalid && segment >= SEGMENTS {
             return Err(Refusal::BadDetail { num_segments: SEGMENTS });
         }
-        let counts = self.voting == Some(epoch);
+        let counts = self.voting == Some(epoch) && !self.out_of(epoch).contains(&operator);
+        // The first word of a key stands in every epoch.
+        let mut words = self.rounds.values().filter_map(|round| round.first.get(&operator));
+        let otherwise = words.any(|(word, _)| *word != verdict);
         let round = self.rounds.get_mut(&epoch).ok_or(Self::no_round(epoch))?;
         match round.first.get(&operator) {
             Some((first, _)) if *first == verdict => return Ok(Answer::Done),
-            Some(_) if !round.both.insert(operator) => return Ok(Answer::Done),
-            Some(_) => {}
-            None => {
+            _ if otherwise && !round.both.insert(operator) => return Ok(Answer::Done),
+            _ if otherwise => {}
+            _ => {
                 round.first.insert(operator, (verdict, segment));
                 round.abstained.remove(&operator);
             }
@@ -186,6 +210,23 @@ impl Quorum {
         }
         self.decide();
         Ok(Answer::Done)
+    }
+
+    /// What is open under a quorum that needs the operator starts over; a refusal stands.
+    fn exclude(&mut self, operator: usize, epoch: u64) {
+        self.excluded.entry(epoch).or_default().insert(operator);
+        let is_refused = self.is_refused();
+        let Some(round) = self.rounds.get_mut(&epoch).filter(|_| !is_refused) else { return };
+        round.excluded.insert(operator);
+        let lost = !is_two_thirds(
+            sum(&self.epochs[&epoch], &round.voters(Verdict::Valid)),
+            &self.epochs[&epoch],
+        );
+        if self.voting.is_none() && self.decided.last().is_some_and(|(at, _)| *at == epoch) && lost
+        {
+            self.open(self.newest());
+        }
+        self.decide();
     }
 
     /// Takes the decision that the votes of the epoch that is asked allow.
@@ -227,8 +268,9 @@ impl Quorum {
     /// The segment that most stake against the statement names first.
     fn most_named(&self, epoch: u64) -> u32 {
         let mut stakes: BTreeMap<u32, u128> = BTreeMap::new();
-        for (operator, (cast, segment)) in &self.rounds[&epoch].first {
-            if *cast == Verdict::Invalid {
+        let round = &self.rounds[&epoch];
+        for (operator, (cast, segment)) in &round.first {
+            if *cast == Verdict::Invalid && !round.excluded.contains(operator) {
                 *stakes.entry(*segment).or_default() += self.epochs[&epoch][*operator];
             }
         }
@@ -264,6 +306,7 @@ impl ReferenceStateMachine for QuorumModel {
         if !members.is_empty() {
             let verdict = prop_oneof![2 => Just(Verdict::Valid), 1 => Just(Verdict::Invalid)];
             let segment = prop_oneof![8 => 0..SEGMENTS, 1 => Just(SEGMENTS)];
+            let excludable = members.clone();
             let vote = (select(members), verdict, segment).prop_map(
                 |((operator, epoch), verdict, segment)| Do::Vote {
                     operator,
@@ -274,7 +317,10 @@ impl ReferenceStateMachine for QuorumModel {
             );
             let abstain = (0..OPERATORS, 1..=quorum.newest())
                 .prop_map(|(operator, epoch)| Do::Abstain { operator, epoch });
+            let exclude =
+                select(excludable).prop_map(|(operator, epoch)| Do::Exclude { operator, epoch });
             kinds.push((12, vote.boxed()));
+            kinds.push((1, exclude.boxed()));
             kinds.push((2, abstain.boxed()));
         }
         weighted(kinds)
@@ -282,7 +328,9 @@ impl ReferenceStateMachine for QuorumModel {
 
     fn preconditions(quorum: &Quorum, input: &Do) -> bool {
         match input {
-            Do::Vote { operator, epoch, .. } => quorum.member(*epoch, *operator),
+            Do::Vote { operator, epoch, .. } | Do::Exclude { operator, epoch } => {
+                quorum.member(*epoch, *operator)
+            }
             Do::Abstain { epoch, .. } => *epoch <= quorum.newest(),
             Do::Epoch { stakes } => quorum.newest() < EPOCHS_MAX && stakes.iter().sum::<u128>() > 0,
             Do::Pass { .. } => true,
@@ -297,6 +345,7 @@ impl ReferenceStateMachine for QuorumModel {
                 quorum.said = quorum.vote(*operator, *epoch, *verdict, *segment);
             }
             Do::Abstain { operator, epoch } => quorum.said = quorum.abstain(*operator, *epoch),
+            Do::Exclude { operator, epoch } => quorum.exclude(*operator, *epoch),
             Do::Pass { ms } => quorum.pass(*ms),
         }
         quorum
@@ -382,6 +431,12 @@ impl QuorumTable {
                 statement: BASE.statement,
                 reason: "time-out".into(),
             },
+            Do::Exclude { operator: index, epoch } => {
+                let epoch = EpochNumber::new(*epoch);
+                let table = self.world.network.state().epochs[&epoch].table();
+                let members = table.index_of(operator(*index)).into_iter().collect();
+                Input::MembersExcluded { epoch, members }
+            }
             Do::Pass { ms } => {
                 self.world.pass(*ms);
                 return Ok(Answer::Done);
@@ -412,7 +467,7 @@ fn check_round(ballots: &Ballots, stakes: &Stakes, round: &Round) {
         assert_eq!(tally.signed(verdict), Stake::new(signed));
         assert_eq!(tally.outcome() == Some(verdict), is_two_thirds(signed, stakes));
     }
-    assert_eq!(tally.abstained(), Stake::new(sum(stakes, &ballots.abstained)));
+    assert_eq!(tally.abstained(), Stake::new(sum(stakes, &ballots.unable())));
     assert_eq!(tally.outstanding(), Stake::new(sum(stakes, &ballots.silent())));
     let evidence: BTreeSet<_> = tally.evidence().map(|known| known.first.operator).collect();
     assert_eq!(evidence, ballots.both.iter().map(|index| operator(*index)).collect());
@@ -499,6 +554,10 @@ fn the_model_of_quorums_reaches_both_verdicts_ties_holds_and_second_epochs() {
     assert!(any(|quorum| quorum.is_refused()));
     assert!(any(|quorum| quorum.voting.is_some() && quorum.held));
     assert!(any(|quorum| quorum.decided.len() > 1));
+    assert!(any(|quorum| {
+        let taken_back = quorum.voting.and_then(|at| quorum.decided.last().map(|(e, _)| (at, *e)));
+        taken_back.is_some_and(|(at, decided)| at == decided)
+    }));
     assert!(any(|quorum| quorum.rounds.values().any(|round| !round.both.is_empty())));
     assert!(any(|quorum| quorum.decided.last().is_some_and(|(epoch, verdict)| {
         let stakes = &quorum.epochs[epoch];

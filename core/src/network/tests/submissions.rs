@@ -1,0 +1,77 @@
+//! Certificates and settlements on their way on-chain: when they are ordered, and ordered again.
+
+use crate::ids::JobId;
+use crate::network::*;
+
+use super::world::*;
+
+use JobStateKind as S;
+
+fn certified(spec: crate::job::JobSpec) -> (World, JobId, SubmissionSubject) {
+    let mut world = World::staffed();
+    world.connect(0, 8);
+    let job = world.planned(spec, 1);
+    world.prove_all(&job);
+    let subject = SubmissionSubject::Certificate(world.certify(&job));
+    (world, job, subject)
+}
+
+fn settles(effects: &[Effect]) -> bool {
+    effects.iter().any(|effect| matches!(effect, Effect::SettleJob { .. }))
+}
+
+fn posts(effects: &[Effect]) -> bool {
+    effects.iter().any(|effect| matches!(effect, Effect::SubmitCertificate { .. }))
+}
+
+#[test]
+fn a_settlement_is_ordered_as_soon_as_its_certificate_is_in_a_block() {
+    let (mut world, job, subject) = certified(contract_spec(1, 1));
+    world.submission(subject, SubmissionUpdate::Sent { tx: inclusion(1).tx });
+    assert!(!settles(&world.effects));
+    world.submission(subject, SubmissionUpdate::Included(inclusion(1)));
+    assert!(settles(&world.effects), "an escrow that must be held cannot wait for finality");
+    // An oracle that comes back gets it again.
+    world.oracle();
+    assert!(settles(&world.effects));
+    // Undone, the settlement is no longer due; included again, it is.
+    world.submission(subject, SubmissionUpdate::Reorged);
+    assert!(posts(&world.effects) && !settles(&world.effects));
+    world.submission(subject, SubmissionUpdate::Included(inclusion(2)));
+    assert!(settles(&world.effects));
+    let settle = SubmissionSubject::Settle(job);
+    world.submission(settle, SubmissionUpdate::Final(inclusion(3)));
+    assert_eq!(world.state(&job), S::Settled);
+    world.submission(subject, SubmissionUpdate::Final(inclusion(2)));
+    assert!(!settles(&world.effects));
+    assert!(world.network.state().posting.is_empty());
+}
+
+#[test]
+fn a_refused_certificate_is_tried_again_for_as_long_as_it_is_owed() {
+    let (mut world, job, subject) = certified(spec(1, 1));
+    let longest = world.network.config().submit_retry_max_ms;
+    let failed = || SubmissionUpdate::Failed(SubmissionFailure::Unavailable("down".into()));
+    for _ in 0..40 {
+        world.submission(subject, failed());
+        assert!(posts(&world.pass(longest)));
+    }
+    world.submission(subject, SubmissionUpdate::Final(inclusion(1)));
+    assert_eq!(world.state(&job), S::Settled);
+    assert!(!posts(&world.pass(longest)));
+}
+
+#[test]
+fn a_certificate_whose_epoch_ended_without_a_successor_goes_on_with_the_next_epoch() {
+    let (mut world, job, subject) = certified(spec(1, 1));
+    let over = || SubmissionUpdate::Failed(SubmissionFailure::EpochNotAccepted);
+    for _ in 0..12 {
+        world.submission(subject, over());
+    }
+    assert_eq!(world.state(&job), S::Certified);
+    world.epoch(2);
+    assert!(posts(&world.pass(0)), "asked again at once, and not when the next try is due");
+    world.submission(subject, over());
+    assert_eq!(world.state(&job), S::Verifying);
+    assert_ne!(SubmissionSubject::Certificate(world.certify(&job)), subject);
+}
