@@ -102,7 +102,7 @@ fn a_contract_job_lets_the_next_one_pass_before_its_settlement_is_final() {
 #[test]
 fn jobs_that_are_ready_together_go_out_in_one_certificate() {
     let mut world = staffed();
-    let jobs = [3, 1, 2].map(|sequence| in_stream(sequence));
+    let jobs = [3, 1, 2].map(in_stream);
     let jobs = jobs.map(|spec| world.planned(spec, 1));
     for job in &jobs {
         let statement = world.prove_all(job);

@@ -160,6 +160,8 @@ impl Quorum {
         let excluded = self.out_of(epoch);
         self.rounds.entry(epoch).or_default().excluded = excluded;
         (self.voting, self.opened_at, self.held) = (Some(epoch), self.now, false);
+        // Without those who were excluded before, nobody may be left to decide anything.
+        self.decide();
     }
 
     fn epoch(&mut self, stakes: &Stakes) {
