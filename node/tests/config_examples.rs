@@ -28,3 +28,20 @@ fn an_unknown_key_is_refused_by_name() {
     let error = config::load::<OracleFile>(&path).expect_err("a typo is no setting");
     assert!(format!("{error:#}").contains("scan_block_max"), "{error:#}");
 }
+
+#[test]
+fn a_verifier_keeps_proofs_for_a_day_at_least_and_reads_mirrors_in_plain_text() {
+    let load = || config::load::<VerifierFile>(&example("verifier.toml")).expect("verifier");
+    let refused = |change: fn(&mut VerifierFile)| {
+        let mut file = load();
+        change(&mut file);
+        format!("{:#}", file.verifier.build(file.chain.network()).expect_err("out of range"))
+    };
+    load().verifier.build(load().chain.network()).expect("the example is in range");
+    let short = refused(|file| file.verifier.proof_retention_hours = 23);
+    assert!(short.contains("proof_retention_hours = 23"), "{short}");
+    let secret = refused(|file| file.verifier.mirror_urls = vec!["https://mirror".into()]);
+    assert!(secret.contains("http://host:port"), "{secret}");
+    let many = refused(|file| file.verifier.mirror_urls = vec!["http://mirror".into(); 17]);
+    assert!(many.contains("at most 16"), "{many}");
+}
