@@ -5,6 +5,7 @@
 
 mod error;
 mod evolve_jobs;
+mod evolve_posting;
 mod evolve_tasks;
 mod evolve_votes;
 mod job;
