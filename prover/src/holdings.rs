@@ -7,7 +7,7 @@
 //! again; it is never offered.
 
 use std::collections::BTreeSet;
-use std::fs::{self, File};
+use std::fs::{self, File, TryLockError};
 use std::path::{Path, PathBuf};
 
 use borsh::{BorshDeserialize, BorshSerialize};
@@ -16,6 +16,7 @@ use proofgrid_core::network::{LeaseRef, ProofReport};
 use proofgrid_core::statement::SegmentRecord;
 use proofgrid_core::units::{ByteCount, UnixSeconds};
 use proofgrid_proofs::digest::{keccak256, proof_digest};
+use proofgrid_store::lock::LockedFile;
 use thiserror::Error;
 
 use crate::disk::{self, DiskError, Durability};
@@ -76,7 +77,7 @@ pub struct Holdings {
     records: PathBuf,
     proofs: PathBuf,
     /// Held, not read: closing it frees the folder.
-    _lock: File,
+    _lock: LockedFile,
 }
 
 impl Holdings {
@@ -91,7 +92,10 @@ impl Holdings {
         disk::make_dir(&proofs)?;
         let lock_path = data_dir.join("lock");
         let lock = File::create(&lock_path).map_err(DiskError::of("create", &lock_path))?;
-        lock.try_lock().map_err(|_| HoldingsError::InUse(data_dir.into()))?;
+        let lock = LockedFile::lock(lock).map_err(|error| match error {
+            TryLockError::WouldBlock => HoldingsError::InUse(data_dir.into()),
+            TryLockError::Error(error) => DiskError::of("lock", &lock_path)(error).into(),
+        })?;
         let holdings = Self { records, proofs, _lock: lock };
         let held = holdings.load()?;
         Ok((holdings, held))

@@ -11,3 +11,4 @@
 pub mod blob;
 pub mod journal;
 pub mod limits;
+pub mod lock;

@@ -17,10 +17,10 @@ const ALLOWED_EDGES: &[(&str, &[&str])] = &[
     ("judge", &["core", "proofs"]),
     ("proto", &["core"]),
     ("store", &["core"]),
-    ("prover", &["core", "proofs", "programs", "proto", "gpu-kernels"]),
+    ("prover", &["core", "proofs", "programs", "proto", "store", "gpu-kernels"]),
     ("verifier", &["core", "proofs", "programs", "judge", "proto", "store"]),
     ("dispatcher", &["core", "proofs", "programs", "judge", "proto", "store"]),
-    ("oracle", &["core", "proto"]),
+    ("oracle", &["core", "proto", "store"]),
     (
         "node",
         &[

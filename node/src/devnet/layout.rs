@@ -13,6 +13,7 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, ensure};
+use proofgrid_store::lock::LockedFile;
 
 use crate::keystore;
 
@@ -24,7 +25,7 @@ const MARKER: &str = ".proofgrid-devnet";
 pub struct Layout {
     root: PathBuf,
     /// Held for the network's life, beside the folder: nobody empties it under running processes.
-    _lock: File,
+    _lock: LockedFile,
 }
 
 impl Layout {
@@ -107,7 +108,7 @@ impl Layout {
 }
 
 /// Takes the lock of a network's folder.
-fn lock_beside(root: &Path) -> anyhow::Result<File> {
+fn lock_beside(root: &Path) -> anyhow::Result<LockedFile> {
     let path = root.with_extension("lock");
     if let Some(parent) = path.parent() {
         fs::create_dir_all(parent)
@@ -118,10 +119,9 @@ fn lock_beside(root: &Path) -> anyhow::Result<File> {
         .append(true)
         .open(&path)
         .with_context(|| format!("cannot open {}", path.display()))?;
-    file.try_lock().with_context(|| {
+    LockedFile::lock(file).with_context(|| {
         format!("a devnet runs in {}; stop it or choose another --dir", root.display())
-    })?;
-    Ok(file)
+    })
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ use std::path::Path;
 use super::EngineKind;
 use super::error::JournalError;
 use super::record::RECORD_VERSION;
+use crate::lock::LockedFile;
 
 /// File that is locked while the journal is open; holds the process id for people.
 const LOCK_FILE: &str = "LOCK";
@@ -16,7 +17,7 @@ const FORMAT_FILE: &str = "FORMAT";
 /// Holds a directory for this process; released when dropped or when the process ends.
 #[derive(Debug)]
 pub(super) struct DirectoryLock {
-    _file: File,
+    _file: LockedFile,
 }
 
 impl DirectoryLock {
@@ -24,35 +25,30 @@ impl DirectoryLock {
     pub(super) fn take(directory: &Path, engine: EngineKind) -> Result<Self, JournalError> {
         fs::create_dir_all(directory).map_err(JournalError::file("create", directory))?;
         let path = directory.join(LOCK_FILE);
-        let mut file = OpenOptions::new()
+        let file = OpenOptions::new()
             .create(true)
             .truncate(false)
             .read(true)
             .write(true)
             .open(&path)
             .map_err(JournalError::file("open", &path))?;
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                return Err(JournalError::Locked {
-                    directory: directory.to_path_buf(),
-                    holder: holder_of(&mut file),
-                });
-            }
-            Err(TryLockError::Error(error)) => {
-                return Err(JournalError::file("lock", &path)(error));
-            }
-        }
+        let mut file = LockedFile::lock(file).map_err(|error| match error {
+            TryLockError::WouldBlock => JournalError::Locked {
+                directory: directory.to_path_buf(),
+                holder: holder_of(&path),
+            },
+            TryLockError::Error(error) => JournalError::file("lock", &path)(error),
+        })?;
         write_holder(&mut file).map_err(JournalError::file("write", &path))?;
         check_format(directory, engine)?;
         Ok(Self { _file: file })
     }
 }
 
-fn holder_of(file: &mut File) -> String {
+fn holder_of(path: &Path) -> String {
     let mut text = String::new();
     // The holder may be writing its id right now; without it the message is still right.
-    match file.take(20).read_to_string(&mut text) {
+    match File::open(path).and_then(|file| file.take(20).read_to_string(&mut text)) {
         Ok(_) if text.trim().parse::<u32>().is_ok() => format!(" (pid {})", text.trim()),
         _ => String::new(),
     }

@@ -5,12 +5,15 @@
 //! operation (clones leak), no background flush (`flush_every_ms = None`: it aborts the process on
 //! an error and makes writes durable by accident), small values only.
 
+use std::fs::TryLockError;
+use std::io::ErrorKind;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
 use super::engine::{Engine, EngineError};
 use super::record::Sequence;
 use crate::limits::SLED_CACHE_BYTES;
+use crate::lock::wait_for_lock;
 
 const NAME: &str = "sled";
 /// Entries per leaf. A flush rewrites the last leaf, so this bounds the bytes written for one small
@@ -58,7 +61,18 @@ impl SledEngine {
             .flush_every_ms(None)
             .cache_capacity_bytes(SLED_CACHE_BYTES)
             .zstd_compression_level(ZSTD_LEVEL);
-        let db = contained("open", || config.open::<LEAF_FANOUT>())?;
+        // The library locks the directory too, and releases that lock by closing it alone; and each
+        // open starts a child process (`sync`), which holds copies of all open files for a moment.
+        // Our own lock is held already, so one that is still taken here is just going away.
+        let db = contained("open", || {
+            wait_for_lock(|| {
+                config.open::<LEAF_FANOUT>().map_err(|error| match error.kind() {
+                    ErrorKind::WouldBlock => TryLockError::WouldBlock,
+                    _ => TryLockError::Error(error),
+                })
+            })
+            .map_err(std::io::Error::from)
+        })?;
         Ok(Self { db })
     }
 }

@@ -28,6 +28,7 @@ use borsh::{BorshDeserialize, BorshSerialize};
 use proofgrid_core::ids::{ChainContract, StatementDigest};
 use proofgrid_core::statement::Verdict;
 use proofgrid_core::units::Millis;
+use proofgrid_store::lock::LockedFile;
 use thiserror::Error;
 
 use self::format::{HEADER, Tail};
@@ -155,7 +156,7 @@ impl Logged {
 #[derive(Debug)]
 pub struct VoteLog {
     path: PathBuf,
-    file: File,
+    file: LockedFile,
     entries: HashMap<StatementDigest, Logged>,
     length: u64,
     is_failed: bool,
@@ -172,20 +173,17 @@ impl VoteLog {
         if let Some(directory) = path.parent() {
             std::fs::create_dir_all(directory).map_err(io("create the directory of"))?;
         }
-        let mut file = OpenOptions::new()
+        let file = OpenOptions::new()
             .create(true)
             .truncate(false)
             .read(true)
             .write(true)
             .open(path)
             .map_err(io("open"))?;
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                return Err(VoteLogError::Locked { path: path.to_path_buf() });
-            }
-            Err(TryLockError::Error(error)) => return Err(io("lock")(error)),
-        }
+        let mut file = LockedFile::lock(file).map_err(|error| match error {
+            TryLockError::WouldBlock => VoteLogError::Locked { path: path.to_path_buf() },
+            TryLockError::Error(error) => io("lock")(error),
+        })?;
         let mut bytes = Vec::new();
         file.read_to_end(&mut bytes).map_err(io("read"))?;
         let mut log = Self {

@@ -147,10 +147,10 @@ fn after_a_failed_write_nothing_is_recorded() {
     drop(open(&place).expect("opens"));
     let mut log = open(&place).expect("opens");
     // A handle that cannot write stands for a disk that cannot.
-    log.file = File::open(&place.path).expect("opens for reading");
+    *log.file = File::open(&place.path).expect("opens for reading");
     assert!(matches!(log.record(entry(1, Finding::Valid)), Err(VoteLogError::Io { .. })));
     assert!(log.get(entry(1, Finding::Valid).statement).is_none());
-    log.file = OpenOptions::new().write(true).open(&place.path).expect("opens");
+    *log.file = OpenOptions::new().write(true).open(&place.path).expect("opens");
     assert!(matches!(log.record(entry(1, Finding::Valid)), Err(VoteLogError::Failed { .. })));
 }
 
