@@ -1,15 +1,13 @@
 //! The two hash backends as one generic configuration.
 
-use p3_challenger::{
-    CanObserve, DuplexChallenger, GrindingChallenger, HashChallenger, SerializingChallenger32,
-};
+use p3_challenger::{CanObserve, DuplexChallenger, GrindingChallenger, SerializingChallenger32};
 use p3_commit::ExtensionMmcs;
 use p3_field::coset::TwoAdicMultiplicativeCoset;
 use p3_field::extension::QuinticTrinomialExtensionField;
 use p3_field::{Field, PrimeCharacteristicRing};
 use p3_fri::verifier::FriError;
 use p3_fri::{FriParameters, FriProverError, TwoAdicFriPcs};
-use p3_keccak::{Keccak256Hash, KeccakF, VECTOR_LEN};
+use p3_keccak::{KeccakF, VECTOR_LEN};
 use p3_koala_bear::{KoalaBear, Poseidon2KoalaBear, default_koalabear_poseidon2_16};
 use p3_merkle_tree::{MerkleTreeError, MerkleTreeMmcs};
 use p3_symmetric::{
@@ -18,7 +16,7 @@ use p3_symmetric::{
 use p3_uni_stark::{StarkConfig, StarkGenericConfig};
 
 use super::parameters::Parameters;
-use super::transcript::{Transcript, Watch};
+use super::transcript::{OrderedBytes, Transcript, Watch};
 use super::transform::WatchedDft;
 use crate::digest::keccak256;
 
@@ -40,7 +38,7 @@ type KeccakMmcs = MerkleTreeMmcs<
     2,
     4,
 >;
-type KeccakChallenger = SerializingChallenger32<Val, HashChallenger<u8, Keccak256Hash, 32>>;
+type KeccakChallenger<'m> = SerializingChallenger32<Val, OrderedBytes<'m>>;
 
 type Permutation = Poseidon2KoalaBear<16>;
 type PoseidonMmcs = MerkleTreeMmcs<
@@ -55,7 +53,7 @@ type PoseidonChallenger = DuplexChallenger<Val, Permutation, 16, 8>;
 
 /// The configuration with Keccak commitments and transcript.
 pub type KeccakConfig<'m, Dft = WatchedDft<'m, Val>> =
-    StarkConfig<Pcs<Dft, KeccakMmcs>, Challenge, Transcript<'m, KeccakChallenger>>;
+    StarkConfig<Pcs<Dft, KeccakMmcs>, Challenge, Transcript<'m, KeccakChallenger<'m>>>;
 /// The configuration with Poseidon2 commitments and transcript.
 pub type PoseidonConfig<'m, Dft = WatchedDft<'m, Val>> =
     StarkConfig<Pcs<Dft, PoseidonMmcs>, Challenge, Transcript<'m, PoseidonChallenger>>;
@@ -115,7 +113,7 @@ pub fn keccak_config<'m, Dft: Clone>(
     );
     let mut start = TRANSCRIPT_DOMAIN.as_bytes().to_vec();
     start.extend_from_slice(seed);
-    let challenger = KeccakChallenger::from_hasher(start, Keccak256Hash);
+    let challenger = KeccakChallenger::new(OrderedBytes::new(start, watch));
     config(parameters, mmcs, challenger, watch, dft)
 }
 

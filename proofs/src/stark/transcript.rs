@@ -9,16 +9,20 @@ use std::any::Any;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
-use p3_challenger::{CanObserve, CanSample, CanSampleBits, FieldChallenger, GrindingChallenger};
-use p3_field::{BasedVectorSpace, PrimeCharacteristicRing, PrimeField32};
-use p3_koala_bear::KoalaBear;
+use p3_challenger::{
+    ByteGrindingChallenger, CanObserve, CanSample, CanSampleBits, DuplexChallenger,
+    FieldChallenger, GrindingChallenger, HashChallenger, SerializingChallenger32,
+};
+use p3_field::{BasedVectorSpace, PrimeCharacteristicRing, PrimeField64};
+use p3_keccak::Keccak256Hash;
+use p3_koala_bear::{KoalaBear, Poseidon2KoalaBear};
 use p3_symmetric::MerkleCap;
 use rayon::prelude::*;
 
 use crate::program::{Monitor, Phase};
 
 /// Candidates that are tried between two looks at the monitor; about a millisecond of work.
-const GRIND_BLOCK: u32 = 1 << 12;
+const GRIND_BLOCK: u64 = 1 << 12;
 
 /// The payload with which a stopped proof unwinds; never leaves [`run_watched`].
 struct Stopped;
@@ -133,7 +137,7 @@ impl<C> FieldChallenger<KoalaBear> for Transcript<'_, C> where C: FieldChallenge
 
 impl<C> GrindingChallenger for Transcript<'_, C>
 where
-    C: GrindingChallenger<Witness = KoalaBear> + Clone + Send + Sync,
+    C: SmallestWitness + Send + Sync,
 {
     type Witness = KoalaBear;
 
@@ -141,22 +145,7 @@ where
         if bits == 0 {
             return KoalaBear::ZERO;
         }
-        let passes =
-            |candidate: &u32| self.inner.clone().check_witness(bits, KoalaBear::new(*candidate));
-        let mut start = 0;
-        let witness = loop {
-            self.watch.check();
-            let end = start + GRIND_BLOCK.min(KoalaBear::ORDER_U32 - start);
-            let found = (start..end).into_par_iter().find_first(passes);
-            if let Some(candidate) = found {
-                break KoalaBear::new(candidate);
-            }
-            // 2^31 candidates at 20 bits all fail with probability e^-2000.
-            assert!(end < KoalaBear::ORDER_U32, "no witness of {bits} bits in the whole field");
-            start = end;
-        };
-        assert!(self.inner.check_witness(bits, witness), "the search and the check agree");
-        witness
+        self.inner.grind_smallest(bits, self.watch)
     }
 
     fn check_witness(&mut self, bits: usize, witness: KoalaBear) -> bool {
@@ -164,19 +153,103 @@ where
     }
 }
 
+/// A challenger that can find the smallest witness that passes.
+pub trait SmallestWitness: GrindingChallenger<Witness = KoalaBear> + Clone {
+    /// Finds the smallest witness of at least one bit and takes it into the transcript, as
+    /// [`GrindingChallenger::grind`] does with any witness.
+    fn grind_smallest(&mut self, bits: usize, watch: Watch<'_>) -> KoalaBear;
+}
+
+impl SmallestWitness for DuplexChallenger<KoalaBear, Poseidon2KoalaBear<16>, 16, 8> {
+    fn grind_smallest(&mut self, bits: usize, watch: Watch<'_>) -> KoalaBear {
+        let passes =
+            |candidate: u64| self.clone().check_witness(bits, KoalaBear::from_u64(candidate));
+        let found = smallest(KoalaBear::ORDER_U64, watch, passes);
+        let witness = KoalaBear::from_u64(found.unwrap_or_default());
+        // 2^31 candidates at 20 bits all fail with probability e^-2000.
+        assert!(self.check_witness(bits, witness), "no witness of {bits} bits in the whole field");
+        witness
+    }
+}
+
+/// Plonky3 hashes what is pending once and then hands the search to the byte challenger, whose
+/// order is ours: a search over copies of the whole challenger would hash it for every candidate.
+impl SmallestWitness for SerializingChallenger32<KoalaBear, OrderedBytes<'_>> {
+    fn grind_smallest(&mut self, bits: usize, _watch: Watch<'_>) -> KoalaBear {
+        self.grind(bits)
+    }
+}
+
+/// The byte challenger of Keccak-256, which tries candidates in their order.
+#[derive(Debug, Clone)]
+pub struct OrderedBytes<'m> {
+    inner: HashChallenger<u8, Keccak256Hash, 32>,
+    watch: Watch<'m>,
+}
+
+impl<'m> OrderedBytes<'m> {
+    /// A challenger that has observed these bytes.
+    #[must_use]
+    pub const fn new(start: Vec<u8>, watch: Watch<'m>) -> Self {
+        Self { inner: HashChallenger::new(start, Keccak256Hash), watch }
+    }
+}
+
+impl CanObserve<u8> for OrderedBytes<'_> {
+    fn observe(&mut self, value: u8) {
+        self.inner.observe(value);
+    }
+
+    fn observe_slice(&mut self, values: &[u8]) {
+        self.inner.observe_slice(values);
+    }
+}
+
+impl CanSample<u8> for OrderedBytes<'_> {
+    fn sample(&mut self) -> u8 {
+        self.inner.sample()
+    }
+}
+
+impl ByteGrindingChallenger for OrderedBytes<'_> {
+    fn find_witness<const W: usize, const S: usize>(
+        &self,
+        num_candidates: u64,
+        encode: impl Fn(u64) -> [u8; W] + Sync,
+        accepts: impl Fn([u8; S]) -> bool + Sync,
+    ) -> Option<u64> {
+        smallest(num_candidates, self.watch, |candidate| {
+            let mut challenger = self.inner.clone();
+            challenger.observe_slice(&encode(candidate));
+            accepts(challenger.sample_array())
+        })
+    }
+}
+
+/// The smallest candidate that passes, on any number of threads.
+fn smallest(
+    num_candidates: u64,
+    watch: Watch<'_>,
+    passes: impl Fn(u64) -> bool + Sync,
+) -> Option<u64> {
+    (0..num_candidates.div_ceil(GRIND_BLOCK)).find_map(|block| {
+        watch.check();
+        let start = block * GRIND_BLOCK;
+        let end = num_candidates.min(start + GRIND_BLOCK);
+        (start..end).into_par_iter().find_first(|candidate| passes(*candidate))
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use std::sync::atomic::{AtomicBool, Ordering};
 
-    use p3_challenger::{HashChallenger, SerializingChallenger32};
-    use p3_keccak::Keccak256Hash;
-
     use super::*;
 
-    type Bytes = SerializingChallenger32<KoalaBear, HashChallenger<u8, Keccak256Hash, 32>>;
+    type Bytes<'m> = SerializingChallenger32<KoalaBear, OrderedBytes<'m>>;
 
-    fn transcript(watch: Watch<'_>) -> Transcript<'_, Bytes> {
-        Transcript::new(Bytes::from_hasher(b"test".to_vec(), Keccak256Hash), watch)
+    fn transcript(watch: Watch<'_>) -> Transcript<'_, Bytes<'_>> {
+        Transcript::new(Bytes::new(OrderedBytes::new(b"test".to_vec(), watch)), watch)
     }
 
     #[test]
