@@ -10,6 +10,10 @@ pub mod pipeline;
 
 use std::path::Path;
 
+/// The node's allocator, for both sides of every comparison.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 /// Whether this run measures; otherwise it only shows that the bodies work.
 #[must_use]
 pub fn is_full() -> bool {
