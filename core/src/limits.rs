@@ -10,7 +10,7 @@ pub const SEGMENTS_MAX: u32 = 256;
 pub const BATCH_STATEMENTS_MAX: usize = 256;
 /// Most bytes of an input blob (64 MiB): a day's largest known block witnesses are below 16 MiB.
 pub const INPUT_BYTES_MAX: u64 = 64 << 20;
-/// Most bytes of one proof envelope (32 MiB): `standard` at the largest height is below 4 MiB.
+/// Most bytes of one proof envelope (32 MiB): `standard` at the largest height has 4.4 MB.
 pub const PROOF_BYTES_MAX: u64 = 32 << 20;
 /// Most jobs that may be live at once; a submit beyond it is refused with the number.
 pub const LIVE_JOBS_MAX: usize = 1_000_000;

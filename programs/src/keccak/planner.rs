@@ -44,6 +44,19 @@ pub fn log_height_for(permutations: usize) -> Option<usize> {
 }
 
 /// Most memory that proving a segment of this height takes.
+///
+/// Measured peaks of a whole proof, full tables, two cores of a Xeon server with AVX-512, 24 GiB, test
+/// build, 2026-11-21 (`judge/tests/largest.rs` prints them and holds the largest under the estimate):
+///
+/// | log height | permutations | estimate | `standard` | `standard-fold` |
+/// |---|---|---|---|---|
+/// | 13 | 341 | 384 MiB | 272 MiB | 250 MiB |
+/// | 14 | 682 | 672 MiB | 531 MiB | 512 MiB |
+/// | 15 | 1 365 | 1 249 MiB | 1 049 MiB | 1 029 MiB |
+/// | 16 | 2 730 | 2 403 MiB | 2 088 MiB | 2 084 MiB |
+/// | 18 | 10 922 | 9 324 MiB | 8 549 MiB | 8 438 MiB |
+///
+/// Memory doubles with the height; 2^17 lies in between (estimate 4 710 MiB).
 #[must_use]
 pub const fn memory_for(log_height: usize) -> ByteCount {
     let rows = 1u64 << log_height;

@@ -4,14 +4,20 @@
 //! lanes are four 16-bit limbs, low limb first, in the order `x + 5y` of FIPS 202.
 
 use std::borrow::Borrow;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
-use p3_air::{Air, AirBuilder, BaseAir, WindowAccess};
-use p3_field::PrimeCharacteristicRing;
+use p3_air::symbolic::AirLayout;
+use p3_air::{Air, AirBuilder, BaseAir, DebugConstraintBuilder, WindowAccess};
+use p3_batch_stark::StarkGenericConfig;
+use p3_batch_stark::folder::{
+    ProverConstraintFolderWithLookups, VerifierConstraintFolderWithLookups,
+};
+use p3_field::{ExtensionField, PrimeCharacteristicRing};
 use p3_keccak_air::{KeccakAir, KeccakCols, NUM_KECCAK_COLS, NUM_ROUNDS, NUM_ROUNDS_MIN_1};
 use p3_koala_bear::KoalaBear;
-use p3_lookup::{Count, InteractionBuilder, PermutationCheckBus};
+use p3_lookup::{Count, InteractionBuilder, InteractionSymbolicBuilder, PermutationCheckBus};
 use p3_matrix::dense::RowMajorMatrix;
+use proofgrid_proofs::stark::backend::Challenge;
 
 use super::RATE_BYTES;
 
@@ -33,7 +39,7 @@ pub const DIGEST_LIMBS: usize = 16;
 
 /// Columns of the sponge table, by offset.
 pub mod sponge {
-    use super::{CAPACITY_LIMBS, RATE_BYTES, RATE_LIMBS, STATE_LIMBS};
+    use super::{RATE_BYTES, RATE_LIMBS, STATE_LIMBS};
 
     /// The row absorbs a block.
     pub const ACTIVE: usize = 0;
@@ -51,10 +57,14 @@ pub mod sponge {
     pub const BLOCK: usize = PREVIOUS + RATE_LIMBS * 16;
     /// Whether a byte of the block belongs to the padding.
     pub const PADDING: usize = BLOCK + RATE_BYTES * 8;
-    /// The capacity part of the state before the permutation, as limbs.
-    pub const CAPACITY: usize = PADDING + RATE_BYTES;
+    /// The state before the permutation, as limbs: the absorbed rate part, then the capacity. The
+    /// rate part is in columns of its own, and not a sum of bits on the bus, because a message's
+    /// expressions are walked leaf by leaf for every row, and in every symbolic evaluation.
+    pub const BEFORE: usize = PADDING + RATE_BYTES;
+    /// The capacity part of the state before the permutation.
+    pub const CAPACITY: usize = BEFORE + RATE_LIMBS;
     /// The state after the permutation, as limbs.
-    pub const OUTPUT: usize = CAPACITY + CAPACITY_LIMBS;
+    pub const OUTPUT: usize = BEFORE + STATE_LIMBS;
     /// Number of columns.
     pub const WIDTH: usize = OUTPUT + STATE_LIMBS;
 }
@@ -142,13 +152,72 @@ impl BaseAir<KoalaBear> for KeccakTable {
     }
 }
 
-impl<AB: InteractionBuilder<F = KoalaBear>> Air<AB> for KeccakTable {
-    fn eval(&self, builder: &mut AB) {
+impl KeccakTable {
+    fn constrain<AB: InteractionBuilder<F = KoalaBear>>(&self, builder: &mut AB) {
         match self {
             Self::Permutation => eval_permutation(builder),
             Self::Sponge => eval_sponge(builder),
             Self::Digest(_) => eval_digest(builder),
         }
+    }
+
+    /// The table's symbolic evaluation, made once per process: the provers and verifiers of Plonky3
+    /// ask for it several times per proof, and for small proofs that costs more than the proof.
+    fn symbolic(&self) -> &'static Symbolic {
+        static HELD: [OnceLock<Symbolic>; 3] = [const { OnceLock::new() }; 3];
+        let [permutation, sponge, digest] = &HELD;
+        let held = match self {
+            Self::Permutation => permutation,
+            Self::Sponge => sponge,
+            Self::Digest(_) => digest,
+        };
+        held.get_or_init(|| {
+            let mut builder = Symbolic::new(AirLayout::from_air(self));
+            self.constrain(&mut builder);
+            builder
+        })
+    }
+}
+
+/// What a symbolic evaluation recorded: constraints and messages.
+type Symbolic = InteractionSymbolicBuilder<KoalaBear, Challenge>;
+
+impl Air<Symbolic> for KeccakTable {
+    fn eval(&self, builder: &mut Symbolic) {
+        let held = self.symbolic();
+        for constraint in held.base_constraints() {
+            builder.assert_zero(constraint);
+        }
+        for message in held.global_interactions() {
+            let count = Count::bounded(message.count.clone(), message.count_weight);
+            builder.push_interaction(&message.bus_name, message.fields.iter().cloned(), count);
+        }
+    }
+}
+
+impl<'a, SC> Air<ProverConstraintFolderWithLookups<'a, SC>> for KeccakTable
+where
+    SC: StarkGenericConfig,
+    ProverConstraintFolderWithLookups<'a, SC>: InteractionBuilder<F = KoalaBear>,
+{
+    fn eval(&self, builder: &mut ProverConstraintFolderWithLookups<'a, SC>) {
+        self.constrain(builder);
+    }
+}
+
+impl<'a, SC> Air<VerifierConstraintFolderWithLookups<'a, SC>> for KeccakTable
+where
+    SC: StarkGenericConfig,
+    VerifierConstraintFolderWithLookups<'a, SC>: InteractionBuilder<F = KoalaBear>,
+{
+    fn eval(&self, builder: &mut VerifierConstraintFolderWithLookups<'a, SC>) {
+        self.constrain(builder);
+    }
+}
+
+impl<EF: ExtensionField<KoalaBear>> Air<DebugConstraintBuilder<'_, KoalaBear, EF>> for KeccakTable {
+    fn eval(&self, builder: &mut DebugConstraintBuilder<'_, KoalaBear, EF>) {
+        self.constrain(builder);
     }
 }
 
@@ -204,8 +273,7 @@ impl<V: Copy> SpongeRow<'_, V> {
     }
 }
 
-/// The number with these bits, low bit first. Weights, not doublings: a message on a bus is walked as
-/// a tree, and every doubling of a symbolic sum would double that tree.
+/// The number with these bits, low bit first.
 fn from_bits<E: PrimeCharacteristicRing>(bits: impl Iterator<Item = E>) -> E {
     bits.zip(0u32..).fold(E::ZERO, |sum, (bit, position)| sum + bit * E::from_u32(1 << position))
 }
@@ -256,7 +324,8 @@ fn eval_sponge_flags<AB: InteractionBuilder<F = KoalaBear>>(
     builder.when_last_row().assert_eq(expr(row, sponge::BLOCKS), blocks_total);
 }
 
-/// The state before a block: zero for the first block, else the state after the previous one.
+/// The state before a block, zero for the first block and else the state after the previous one, and
+/// with the block absorbed.
 fn eval_sponge_state<AB: InteractionBuilder<F = KoalaBear>>(
     builder: &mut AB,
     row: &SpongeRow<'_, AB::Var>,
@@ -274,6 +343,7 @@ fn eval_sponge_state<AB: InteractionBuilder<F = KoalaBear>>(
             .when_transition()
             .when(goes_on.clone())
             .assert_eq(next.previous_limb::<AB::Expr>(limb), row.at(sponge::OUTPUT + limb));
+        builder.assert_eq(row.at(sponge::BEFORE + limb), row.absorbed_limb::<AB::Expr>(limb));
     }
     for limb in 0..CAPACITY_LIMBS {
         builder.when(first.clone()).assert_zero(row.at(sponge::CAPACITY + limb));
@@ -317,11 +387,8 @@ fn send_sponge<AB: InteractionBuilder<F = KoalaBear>>(
     let limbs = |start: usize, count: usize| {
         (start..start + count).map(|column| -> AB::Expr { row.at(column).into() })
     };
-    let message: Vec<AB::Expr> = (0..RATE_LIMBS)
-        .map(|limb| row.absorbed_limb::<AB::Expr>(limb))
-        .chain(limbs(sponge::CAPACITY, CAPACITY_LIMBS))
-        .chain(limbs(sponge::OUTPUT, STATE_LIMBS))
-        .collect();
+    let message: Vec<AB::Expr> =
+        limbs(sponge::BEFORE, STATE_LIMBS).chain(limbs(sponge::OUTPUT, STATE_LIMBS)).collect();
     PERMUTATION_BUS.send(builder, message, Count::bounded(row.at(sponge::ACTIVE).into(), 1));
     let finished: Vec<AB::Expr> =
         limbs(sponge::INDEX, 1).chain(limbs(sponge::OUTPUT, DIGEST_LIMBS)).collect();

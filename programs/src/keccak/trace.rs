@@ -8,8 +8,8 @@ use rayon::prelude::*;
 
 use super::planner::{SPONGE_LOG_OFFSET, log_height_for};
 use super::tables::{
-    CAPACITY_LIMBS, DIGEST_LIMBS, PERMUTATION_EXPORT, PERMUTATION_WIDTH, RATE_LIMBS,
-    ROWS_PER_PERMUTATION, SPONGE_WIDTH, STATE_LIMBS, digest, sponge,
+    DIGEST_LIMBS, PERMUTATION_EXPORT, PERMUTATION_WIDTH, RATE_LIMBS, ROWS_PER_PERMUTATION,
+    SPONGE_WIDTH, STATE_LIMBS, digest, sponge,
 };
 use super::{Digest, RATE_BYTES};
 
@@ -166,11 +166,8 @@ fn fill_row(row: &mut [KoalaBear], number: usize, block: &Block) {
         }
         row[sponge::PADDING + byte] = KoalaBear::from_bool(byte >= block.padding_from);
     }
-    for limb in 0..CAPACITY_LIMBS {
-        row[sponge::CAPACITY + limb] =
-            KoalaBear::from_u16(limb_of(&block.before, RATE_LIMBS + limb));
-    }
     for limb in 0..STATE_LIMBS {
+        row[sponge::BEFORE + limb] = KoalaBear::from_u16(limb_of(&block.before, limb));
         row[sponge::OUTPUT + limb] = KoalaBear::from_u16(limb_of(&block.after, limb));
     }
 }

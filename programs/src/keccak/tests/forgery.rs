@@ -83,6 +83,7 @@ const LIES: &[(&str, Lie)] = &[
     }),
     ("sponge: capacity at the start", |t| set(t, 1, 0, sponge::CAPACITY, 1)),
     ("sponge: capacity not carried", |t| add(t, 1, 1, sponge::CAPACITY + 31, 1)),
+    ("sponge: absorbed limb", |t| add(t, 1, 1, sponge::BEFORE + 67, 1)),
     ("sponge: output", |t| add(t, 1, 0, sponge::OUTPUT + 70, 1)),
     ("sponge: output of the last block", |t| add(t, 1, 3, sponge::OUTPUT + 99, 1)),
     // The sponge table's block and padding.

@@ -152,9 +152,9 @@ fn bytes_are_equal_on_any_number_of_threads_and_golden() {
 /// Digests of the proofs of `messages()` under each profile. They change with the verifying key, the
 /// prover or the envelope, and with nothing else; a change takes a new verifier version.
 const GOLDEN_PROOFS: [&str; 3] = [
-    "935d52bfc7d8488780dc6c858a280f23d7ac9d54c2833e5d3b70c1aeef9910e6",
-    "a893db6ef5dcdae41314508c01720874d96b90a6e217d10998259f9c9f70e9f2",
-    "557212a6ee390ea5797ce65abb2f5b2cfac74b1c2bb299fc3cfd3a43f2d26389",
+    "6d0929131ac26c8e337aa281dfbbc5349f8fa771897fe57b32f57a0dd8eae2e0",
+    "338f997f0fbcdf8a0164aab05348dc09ee966ddfa1c955237449436aba20588f",
+    "c221e6aaca4ec7417a181936082dc4e0bb02da54f440cb735ba8165f78a83539",
 ];
 
 /// Stops at the n-th question; counts the questions.
