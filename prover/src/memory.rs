@@ -3,7 +3,8 @@
 //! Three bounds count: the container's limit (cgroup v1 or v2, the tightest of all ancestors), what
 //! the machine says is available, and the owner's own setting. A running proof has reserved its
 //! plan's memory and has allocated a part of it; only the part that is still to come is taken off
-//! what is free now.
+//! what is free now. What the process holds beyond its reservations is what the allocator kept of an
+//! earlier proof for the next one, and is free for it.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -232,8 +233,8 @@ impl MemoryGate {
 
     fn free(&self, reading: &Reading) -> ByteCount {
         let allocated = reading.resident.saturating_sub(self.baseline);
-        let outstanding = self.reserved.saturating_sub(allocated);
-        let now = reading.available.saturating_sub(self.reserve).saturating_sub(outstanding);
+        let now = reading.available.saturating_add(allocated);
+        let now = now.saturating_sub(self.reserve).saturating_sub(self.reserved);
         now.min(self.capacity.saturating_sub(self.reserved))
     }
 }
@@ -342,6 +343,17 @@ mod tests {
         gate.release(gib(6));
         machine.set(16 * GIB, 12 * GIB, 0);
         assert_eq!(gate.admit(gib(12)), Ok(()));
+    }
+
+    #[test]
+    fn what_the_allocator_kept_of_an_earlier_proof_is_free_for_the_next() {
+        let machine = Machine::new(16 * GIB, 12 * GIB, 0, "0::/\n");
+        let mut gate = MemoryGate::new(machine.probe(), None, ByteCount::ZERO).expect("a gate");
+        assert_eq!(gate.admit(gib(8)), Ok(()));
+        machine.set(16 * GIB, 4 * GIB, 8 * GIB);
+        gate.release(gib(8));
+        assert_eq!(gate.admit(gib(12)), Ok(()));
+        assert_eq!(gate.free_now(), ByteCount::ZERO);
     }
 
     #[test]
