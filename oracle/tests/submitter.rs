@@ -19,8 +19,8 @@ use proofgrid_oracle::deploy::{self, DeployConfig};
 use proofgrid_oracle::key::OracleKey;
 use proofgrid_oracle::posts;
 use proofgrid_oracle::sender::Sender;
-use proofgrid_oracle::submit::Submitter;
 use proofgrid_oracle::submit::record::Post;
+use proofgrid_oracle::submit::{Submitter, Update};
 use proofgrid_proto::convert::SettleOrder;
 use support::{Net, account, automine, hash, lone_statement, mine, opened, rpc, settle_order};
 
@@ -309,18 +309,16 @@ impl Late {
     }
 
     async fn settled(&mut self, mut submitter: Submitter) {
-        let mut heard = Vec::new();
-        for _ in 0..500 {
-            heard.extend(submitter.step().await.unwrap());
-            if heard.iter().any(|update| update.subject == SubmissionSubject::Settle(self.job)) {
-                break;
-            }
+        let subject = SubmissionSubject::Settle(self.job);
+        let included = |update: &Update| {
+            update.subject == subject && matches!(update.update, SubmissionUpdate::Included(_))
+        };
+        let mut steps = 0;
+        while !submitter.step().await.unwrap().iter().any(included) {
+            steps += 1;
+            assert!(steps < 500, "the settlement is posted");
             tokio::task::yield_now().await;
         }
-        let mut updates = heard.into_iter();
-        let update = updates.find(|update| update.subject == SubmissionSubject::Settle(self.job));
-        let update = update.expect("the settlement is posted").update;
-        assert!(matches!(update, SubmissionUpdate::Sent { .. }), "{update:?}");
         let manager = self.net.deployment.contracts.task_manager;
         let escrow = deploy::escrow(&self.requester, manager, self.job).await.unwrap();
         assert_eq!(escrow.state, JobState::Settled);
