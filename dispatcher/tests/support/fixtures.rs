@@ -1,7 +1,7 @@
 //! Keys, jobs, signatures and settings for tests of the dispatcher, from outside and from inside.
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use proofgrid_core::crypto::eip712::{Request, WalletMessage};
@@ -29,6 +29,12 @@ pub fn network(chain: u64) -> NetworkId {
 
 pub fn wallet(byte: u8) -> WalletKey {
     WalletKey::from_bytes(&[byte; 32]).unwrap()
+}
+
+/// When these tests began: a job is the same however often its spec is made.
+fn started() -> u64 {
+    static STARTED: OnceLock<u64> = OnceLock::new();
+    *STARTED.get_or_init(now)
 }
 
 pub fn now() -> u64 {
@@ -87,7 +93,7 @@ pub fn spec(key: &WalletKey, nonce: u64, input: &[u8]) -> JobSpec {
         input: digest(input),
         claim: Claim::from_bytes([7; 32]),
         mode: Mode::Assigned,
-        deadline: UnixSeconds::new(now() + 3_000),
+        deadline: UnixSeconds::new(started() + 3_000),
         fee_cap: Default::default(),
         limits: JobLimits {
             input_bytes: ByteCount::new(input.len() as u64),
