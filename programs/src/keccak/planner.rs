@@ -45,7 +45,7 @@ pub fn log_height_for(permutations: usize) -> Option<usize> {
 
 /// Most memory that proving a segment of this height takes.
 ///
-/// Measured peaks of a whole proof, full tables, two cores of a Xeon server with AVX-512, 24 GiB, test
+/// Measured peaks of a whole proof, full tables, two cores of an EPYC server with AVX-512, 24 GiB, test
 /// build, 2026-11-21 (`judge/tests/largest.rs` prints them and holds the largest under the estimate):
 ///
 /// | log height | permutations | estimate | `standard` | `standard-fold` |

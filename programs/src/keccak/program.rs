@@ -208,7 +208,7 @@ pub(super) struct Tables {
 }
 
 /// The largest proof (`standard`, 2^18 rows) has 4.4 MB and takes 0.13 s of one server core to judge,
-/// `standard-fold` 0.35 s (Xeon with AVX-512, test build, 2026-11-21). Memory is decided by hostile
+/// `standard-fold` 0.35 s (EPYC with AVX-512, test build, 2026-11-21). Memory is decided by hostile
 /// bytes: an empty list is one byte of a proof and 24 bytes once decoded, in a buffer that may be half
 /// empty. `judge/tests/largest.rs` holds that both caps are ten times the worst of these.
 const LIMITS: ProofLimits = ProofLimits {
