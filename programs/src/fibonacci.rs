@@ -317,8 +317,9 @@ impl Program for FibonacciProgram {
             public_values: &run.values(),
             seed: &seed,
         };
-        uni::verify(self.0.parameters(), &statement, envelope.proof)?;
-        Ok(self.0.verified(proof, &envelope, run.segment().work_units))
+        self.0.verified(proof, &envelope, run.segment().work_units, || {
+            uni::verify(self.0.parameters(), &statement, envelope.proof)
+        })
     }
 
     fn claim_of_segments(&self, public_values: &[&[u8]]) -> Result<Claim, Refusal> {

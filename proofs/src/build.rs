@@ -112,20 +112,26 @@ impl Build {
         Ok(envelope)
     }
 
-    /// What a proof says, once its mathematics was checked.
-    #[must_use]
+    /// What a proof says, if its mathematics holds. The proof is hashed beside the mathematics,
+    /// whose checks are one after the other, so on two threads the digest costs nothing.
+    ///
+    /// # Errors
+    /// The [`Refusal`] of `mathematics`.
     pub fn verified(
         &self,
         bytes: &[u8],
         envelope: &Envelope<'_>,
         work_units: WorkUnits,
-    ) -> VerifiedSegment {
-        VerifiedSegment {
+        mathematics: impl FnOnce() -> Result<(), Refusal> + Send,
+    ) -> Result<VerifiedSegment, Refusal> {
+        let (verdict, proof_digest) = rayon::join(mathematics, || proof_digest(bytes));
+        verdict?;
+        Ok(VerifiedSegment {
             public_values: envelope.public_values.to_vec(),
             public_values_digest: public_values_digest(envelope.public_values),
             vk_digest: self.vk,
-            proof_digest: proof_digest(bytes),
+            proof_digest,
             work_units,
-        }
+        })
     }
 }

@@ -1,9 +1,10 @@
 //! Live progress of jobs: bars with an ETA on a terminal, plain lines otherwise.
 
+use std::fmt::Write;
 use std::io::IsTerminal;
 use std::time::Duration;
 
-use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use indicatif::{HumanDuration, MultiProgress, ProgressBar, ProgressState, ProgressStyle};
 
 use crate::job_view::{JobView, percent};
 use crate::output;
@@ -85,11 +86,22 @@ impl JobProgress {
     }
 }
 
-/// The bar's look; a template that does not parse falls back to the plain bar.
+/// The bar's look; a template that does not parse falls back to the plain bar. The message is cut
+/// at the terminal's edge: a bar that wraps leaves a line behind each time it is drawn again.
 fn style() -> ProgressStyle {
-    ProgressStyle::with_template("{prefix:9} {bar:32.cyan/blue} {percent:>3} %  ETA {eta:<4} {msg}")
-        .unwrap_or_else(|_| ProgressStyle::default_bar())
-        .progress_chars("━╸─")
+    ProgressStyle::with_template(
+        "{prefix:9} {bar:32.cyan/blue} {percent:>3} %  {remaining:<8}  {wide_msg}",
+    )
+    .unwrap_or_else(|_| ProgressStyle::default_bar())
+    .with_key("remaining", write_remaining)
+    .progress_chars("━╸─")
+}
+
+/// The time left, once there is something to extrapolate from and until there is nothing left.
+fn write_remaining(state: &ProgressState, out: &mut dyn Write) {
+    let known = state.pos() > 0 && !state.is_finished();
+    // The text is padded by the template; a writer that fails has nowhere to say so.
+    let _ = if known { write!(out, "ETA {:#}", HumanDuration(state.eta())) } else { Ok(()) };
 }
 
 /// Proving is most of the work; what follows is waiting for votes and blocks.

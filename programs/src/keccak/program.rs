@@ -336,9 +336,10 @@ impl Program for KeccakProgram {
             public_values: &instance_values(&values),
             seed: &seed,
         };
-        batch::verify(self.0.parameters(), &statement, envelope.proof)?;
         let work_units = WorkUnits::new(u64::from(values.permutations));
-        Ok(self.0.verified(proof, &envelope, work_units))
+        self.0.verified(proof, &envelope, work_units, || {
+            batch::verify(self.0.parameters(), &statement, envelope.proof)
+        })
     }
 
     fn claim_of_segments(&self, public_values: &[&[u8]]) -> Result<Claim, Refusal> {

@@ -153,10 +153,11 @@ fn verify_with<SC, A>(
     bytes: &[u8],
 ) -> Result<(), Refusal>
 where
-    SC: Configuration,
-    A: Air<InteractionSymbolicBuilder<Val, Challenge>> + for<'a> Air<VerifierFolder<'a, SC>>,
+    SC: Configuration + Sync,
+    A: Air<InteractionSymbolicBuilder<Val, Challenge>> + for<'a> Air<VerifierFolder<'a, SC>> + Sync,
+    BatchProof<SC>: Sync,
 {
-    let proof: BatchProof<SC> = decode_exact(bytes)?;
+    let proof: BatchProof<SC> = decode(bytes)?;
     if proof.degree_bits != statement.log_heights {
         let detail = format!(
             "log heights are {:?}, the public values demand {:?}",
@@ -166,27 +167,38 @@ where
     }
     let data = ProverData::from_airs_and_degrees(config, statement.tables, statement.log_heights)
         .map_err(|error| Refusal::new(RefusalCode::TableShape, format!("{error:?}")))?;
-    verify_batch(config, statement.tables, &proof, statement.public_values, &data.common)
-        .map_err(refusal_of_batch)
+    // Neither needs the other, and the mathematics is one long chain of single steps.
+    let (canonical, mathematics) = rayon::join(
+        || check_canonical(&proof, bytes),
+        || {
+            let public_values = statement.public_values;
+            verify_batch(config, statement.tables, &proof, public_values, &data.common)
+                .map_err(refusal_of_batch)
+        },
+    );
+    canonical.and(mathematics)
 }
 
-/// Decodes a value and insists that the bytes are its one canonical encoding.
-pub(super) fn decode_exact<T>(bytes: &[u8]) -> Result<T, Refusal>
-where
-    T: serde::de::DeserializeOwned + serde::Serialize,
-{
+/// Decodes a value that takes all the bytes. Whether they are its one encoding is the question of
+/// [`check_canonical`].
+pub(super) fn decode<T: serde::de::DeserializeOwned>(bytes: &[u8]) -> Result<T, Refusal> {
     let (value, rest) = postcard::take_from_bytes::<T>(bytes)
         .map_err(|error| Refusal::new(RefusalCode::Encoding, error.to_string()))?;
     if !rest.is_empty() {
         let detail = format!("{} bytes follow the proof", rest.len());
         return Err(Refusal::new(RefusalCode::NotCanonical, detail));
     }
-    let again = postcard::to_allocvec(&value)
-        .map_err(|error| Refusal::new(RefusalCode::Encoding, error.to_string()))?;
-    if again != bytes {
-        return Err(Refusal::new(RefusalCode::NotCanonical, "the proof encodes differently"));
-    }
     Ok(value)
+}
+
+/// Insists that the bytes are the one canonical encoding of the value.
+pub(super) fn check_canonical<T: serde::Serialize>(value: &T, bytes: &[u8]) -> Result<(), Refusal> {
+    let again = postcard::to_allocvec(value)
+        .map_err(|error| Refusal::new(RefusalCode::Encoding, error.to_string()))?;
+    if again == bytes {
+        return Ok(());
+    }
+    Err(Refusal::new(RefusalCode::NotCanonical, "the proof encodes differently"))
 }
 
 type PcsError = FriError<MerkleTreeError, MerkleTreeError>;

@@ -7,6 +7,7 @@
 
 use std::any::Any;
 use std::fmt;
+use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 use p3_challenger::{
@@ -22,7 +23,7 @@ use rayon::prelude::*;
 use crate::program::{Monitor, Phase};
 
 /// Candidates that are tried between two looks at the monitor; about a millisecond of work.
-const GRIND_BLOCK: u64 = 1 << 12;
+const GRIND_BLOCK: u64 = 1 << 13;
 
 /// The payload with which a stopped proof unwinds; never leaves [`run_watched`].
 struct Stopped;
@@ -164,7 +165,9 @@ impl SmallestWitness for DuplexChallenger<KoalaBear, Poseidon2KoalaBear<16>, 16,
     fn grind_smallest(&mut self, bits: usize, watch: Watch<'_>) -> KoalaBear {
         let passes =
             |candidate: u64| self.clone().check_witness(bits, KoalaBear::from_u64(candidate));
-        let found = smallest(KoalaBear::ORDER_U64, watch, passes);
+        let found = smallest(KoalaBear::ORDER_U64, watch, |block| {
+            block.into_par_iter().find_first(|candidate| passes(*candidate))
+        });
         let witness = KoalaBear::from_u64(found.unwrap_or_default());
         // 2^31 candidates at 20 bits all fail with probability e^-2000.
         assert!(self.check_witness(bits, witness), "no witness of {bits} bits in the whole field");
@@ -218,25 +221,34 @@ impl ByteGrindingChallenger for OrderedBytes<'_> {
         encode: impl Fn(u64) -> [u8; W] + Sync,
         accepts: impl Fn([u8; S]) -> bool + Sync,
     ) -> Option<u64> {
-        smallest(num_candidates, self.watch, |candidate| {
-            let mut challenger = self.inner.clone();
-            challenger.observe_slice(&encode(candidate));
-            accepts(challenger.sample_array())
+        smallest(num_candidates, self.watch, |block| {
+            // Plonky3 hashes a vector of candidates at once and returns any that passes; whatever
+            // comes before it is searched again, so the last one found is the smallest.
+            let mut found = None;
+            let mut end = block.end;
+            while let Some(offset) = self.inner.find_witness(
+                end.saturating_sub(block.start),
+                |offset| encode(block.start.saturating_add(offset)),
+                &accepts,
+            ) {
+                end = block.start.saturating_add(offset);
+                found = Some(end);
+            }
+            found
         })
     }
 }
 
-/// The smallest candidate that passes, on any number of threads.
+/// The smallest candidate that passes, given how to find it in a block of candidates.
 fn smallest(
     num_candidates: u64,
     watch: Watch<'_>,
-    passes: impl Fn(u64) -> bool + Sync,
+    first_of: impl Fn(Range<u64>) -> Option<u64>,
 ) -> Option<u64> {
     (0..num_candidates.div_ceil(GRIND_BLOCK)).find_map(|block| {
         watch.check();
         let start = block * GRIND_BLOCK;
-        let end = num_candidates.min(start + GRIND_BLOCK);
-        (start..end).into_par_iter().find_first(|candidate| passes(*candidate))
+        first_of(start..num_candidates.min(start + GRIND_BLOCK))
     })
 }
 
@@ -254,13 +266,19 @@ mod tests {
 
     #[test]
     fn grinding_returns_the_smallest_witness() {
-        let bits = 10;
-        let witness = transcript(Watch::default()).grind(bits);
-        let first = (0..u32::MAX)
-            .map(KoalaBear::new)
-            .find(|w| transcript(Watch::default()).check_witness(bits, *w))
-            .expect("one passes");
-        assert_eq!(witness, first);
+        // At 2 bits a block holds many that pass, at 14 the first is likely behind a block.
+        for (bits, seed) in [(2, 1), (2, 2), (10, 3), (14, 4), (14, 5), (14, 6)] {
+            let seeded = || {
+                let mut transcript = transcript(Watch::default());
+                transcript.observe(KoalaBear::new(seed));
+                transcript
+            };
+            let first = (0..u32::MAX)
+                .map(KoalaBear::new)
+                .find(|w| seeded().check_witness(bits, *w))
+                .expect("one passes");
+            assert_eq!(seeded().grind(bits), first, "{bits} bits, seed {seed}");
+        }
     }
 
     #[test]

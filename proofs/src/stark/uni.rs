@@ -11,7 +11,7 @@ use p3_uni_stark::{Proof, QuotientAir, VerifierConstraintFolder};
 use super::backend::{
     Configuration, KeccakConfig, PoseidonConfig, Val, keccak_config, poseidon_config,
 };
-use super::batch::{decode_exact, refusal_of};
+use super::batch::{check_canonical, decode, refusal_of};
 use super::parameters::{HashKind, Parameters};
 use super::transcript::{Watch, run_watched};
 use super::transform::WatchedDft;
@@ -127,7 +127,8 @@ where
     SC: Configuration,
     A: Air<SymbolicAirBuilder<Val>> + for<'a> Air<VerifierConstraintFolder<'a, SC>>,
 {
-    let proof: Proof<SC> = decode_exact(bytes)?;
+    let proof: Proof<SC> = decode(bytes)?;
+    check_canonical(&proof, bytes)?;
     if proof.degree_bits != statement.log_height {
         let detail = format!(
             "log height is {}, the public values demand {}",
