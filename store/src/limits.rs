@@ -20,6 +20,8 @@ pub const GROUP_WAIT: Duration = Duration::from_millis(2);
 pub const COMMIT_TIME_MAX: Duration = Duration::from_secs(10);
 /// Records that one read of a replay fetches (at most 16 MiB).
 pub const REPLAY_PAGE_RECORDS: usize = 256;
+/// Records that one step of a truncation removes; commits of others run between two steps.
+pub const TRUNCATE_PAGE_RECORDS: u64 = 4096;
 /// Cache of the sled engine in bytes. The journal is read once, at start, so it needs little.
 pub const SLED_CACHE_BYTES: usize = 32 << 20;
 /// Bytes of one read from a blob that is streamed (256 KiB: one gRPC chunk).

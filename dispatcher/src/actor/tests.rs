@@ -35,6 +35,10 @@ impl Engine for Gate {
         self.opened.recv().expect("the test opens");
         self.memory.commit(values)
     }
+
+    fn truncate_before(&mut self, first: Sequence, start: Vec<u8>) -> Result<(), EngineError> {
+        self.memory.truncate_before(first, start)
+    }
 }
 
 fn submission(nonce: u64) -> Input {

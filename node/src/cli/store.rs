@@ -50,6 +50,7 @@ pub enum StoreCommand {
 #[derive(Debug, Serialize)]
 struct StoreView {
     directory: String,
+    first_sequence: u64,
     records: u64,
     payload_bytes: u64,
 }
@@ -93,14 +94,15 @@ fn config(directory: &Path, engine: EngineKind) -> JournalConfig {
 fn print(directory: &Path, summary: JournalSummary, output: Format) -> CliResult {
     let view = StoreView {
         directory: directory.display().to_string(),
+        first_sequence: summary.first.get(),
         records: summary.records,
         payload_bytes: summary.payload_bytes,
     };
     match output {
         Format::Json => output::json(&view, false)?,
         Format::Table => output::line(&format!(
-            "{}: {} records, {} bytes, every checksum fits",
-            view.directory, view.records, view.payload_bytes
+            "{}: {} records from {} on, {} bytes, every checksum fits",
+            view.directory, view.records, view.first_sequence, view.payload_bytes
         )),
     }
     Ok(())

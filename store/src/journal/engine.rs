@@ -22,12 +22,12 @@ pub struct EngineError {
 /// An ordered map from sequence to stored bytes with an atomic, durable commit.
 ///
 /// Calls come from one thread only. An engine adds nothing to the bytes and checks nothing: framing
-/// and checksums are the journal's.
+/// and checksums are the journal's. Sequence 0 is no record: see [`Sequence::START`].
 pub trait Engine: Send {
     /// The engine's name in configuration files and messages.
     fn name(&self) -> &'static str;
 
-    /// The highest stored sequence.
+    /// The highest stored sequence; [`Sequence::START`] when nothing but the start is stored.
     ///
     /// # Errors
     /// When the engine cannot read.
@@ -44,4 +44,11 @@ pub trait Engine: Send {
     /// # Errors
     /// Fatal: whether the values are stored is unknown. Never retried.
     fn commit(&mut self, values: Vec<(Sequence, Vec<u8>)>) -> Result<(), EngineError>;
+
+    /// Removes every record below `first` and stores `start` under [`Sequence::START`]; both or
+    /// neither, and on the disk when this returns. The journal bounds what one call removes.
+    ///
+    /// # Errors
+    /// Fatal: what is stored is unknown. Never retried.
+    fn truncate_before(&mut self, first: Sequence, start: Vec<u8>) -> Result<(), EngineError>;
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use thiserror::Error;
 
 use super::engine::EngineError;
-use super::record::RecordError;
+use super::record::{RecordError, Sequence};
 
 /// Why a journal operation failed.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -75,6 +75,28 @@ pub enum JournalError {
         /// What the system said.
         problem: String,
     },
+    /// Records were asked for that a truncation removed.
+    #[error(
+        "journal records before {first} were truncated, {from} was asked for; what they said is \
+         in a snapshot. Start from the snapshot, or read from {first} on"
+    )]
+    Truncated {
+        /// First record asked for.
+        from: Sequence,
+        /// Oldest record that is kept.
+        first: Sequence,
+    },
+    /// A truncation that would remove records that were never appended.
+    #[error(
+        "the journal cannot start at {first}, its next record is {next}; this is an error of the \
+         caller"
+    )]
+    TruncatedAhead {
+        /// Where it should start.
+        first: Sequence,
+        /// The next record's place.
+        next: Sequence,
+    },
     /// A stored record is damaged, missing or of another version.
     #[error(transparent)]
     Record(#[from] RecordError),
@@ -109,12 +131,12 @@ pub enum JournalError {
     },
     /// An import into a journal that already holds records.
     #[error(
-        "the journal already holds {records} records; import only into an empty directory, so \
-         that no order is made up"
+        "the journal is in use up to record {last}; import only into an empty directory, so that \
+         no order is made up"
     )]
     NotEmpty {
-        /// Records found.
-        records: u64,
+        /// The newest sequence found.
+        last: Sequence,
     },
 }
 

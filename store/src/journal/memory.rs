@@ -29,4 +29,12 @@ impl Engine for MemoryEngine {
         self.values.extend(values);
         Ok(())
     }
+
+    fn truncate_before(&mut self, first: Sequence, start: Vec<u8>) -> Result<(), EngineError> {
+        while self.values.first_key_value().is_some_and(|(sequence, _)| *sequence < first) {
+            self.values.pop_first();
+        }
+        self.values.insert(Sequence::START, start);
+        Ok(())
+    }
 }

@@ -30,7 +30,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use futures::stream::{self, Stream};
-use tokio::sync::{Semaphore, oneshot, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
 
 pub use self::engine::{Engine, EngineError};
 pub use self::error::JournalError;
@@ -39,7 +39,7 @@ pub use self::record::{RecordError, Sequence};
 pub use self::transfer::{JournalSummary, export, import, verify};
 
 use self::directory::DirectoryLock;
-use self::owner::{Command, Owner};
+use self::owner::{Command, Owner, Reply, Truncation};
 use crate::limits::{
     APPEND_RECORDS_MAX, COMMIT_TIME_MAX, GROUP_WAIT, QUEUED_APPENDS_MAX, RECORD_BYTES_MAX,
     REPLAY_PAGE_RECORDS,
@@ -128,16 +128,30 @@ pub struct Committed {
 }
 
 /// What a journal has done since it was opened.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct JournalStats {
     /// Commits, each with exactly one flush.
     pub commits: u64,
     /// Records in them.
     pub records: u64,
-    /// Sequence of the newest durable record, 0 if there is none.
+    /// The oldest record that is kept; the next append's place if there is none.
+    pub first_sequence: Sequence,
+    /// Sequence of the newest durable record, truncated or not; 0 if there was none ever.
     pub last_sequence: u64,
     /// Duration of the last commit in microseconds.
     pub last_commit_micros: u64,
+}
+
+impl Default for JournalStats {
+    fn default() -> Self {
+        Self {
+            commits: 0,
+            records: 0,
+            first_sequence: Sequence::FIRST,
+            last_sequence: 0,
+            last_commit_micros: 0,
+        }
+    }
 }
 
 /// `None` while the journal works, then the reason why it stopped for good.
@@ -243,21 +257,36 @@ impl Journal {
     /// [`JournalError::TooManyRecords`] refuse this append alone; every other error is for good.
     pub async fn append(&self, records: Vec<Vec<u8>>) -> Result<Ack, JournalError> {
         check_append(&records)?;
-        self.check()?;
-        let permit = tokio::select! {
-            permit = Arc::clone(&self.slots).acquire_owned() => {
-                permit.map_err(|_closed| JournalError::Closed)?
-            }
-            error = self.failed() => return Err(error),
-        };
+        let permit = self.permit().await?;
         let (reply, answer) = oneshot::channel();
         self.send(Command::Append { records, reply, permit })?;
         Ok(Ack::new(answer, self.health.clone()))
     }
 
+    /// The oldest record that is kept, where a replay may begin: [`Sequence::FIRST`] until a
+    /// truncation; the next append's place if nothing is kept.
+    #[must_use]
+    pub fn first_sequence(&self) -> Sequence {
+        self.stats().first_sequence
+    }
+
+    /// Removes every record below `first`; the next append's place does not change. Resolves when
+    /// the removal is durable.
+    ///
+    /// Records are removed in pages between the commits of others. Each page also stores where the
+    /// journal now starts, so after a kill or when the returned future is dropped the journal is
+    /// whole and starts somewhere on the way. Nothing happens if `first` was truncated already.
+    ///
+    /// # Errors
+    /// [`JournalError::TruncatedAhead`] refuses this truncation alone; every other error is for good.
+    pub async fn truncate_before(&self, first: Sequence) -> Result<(), JournalError> {
+        self.ask(|reply, permit| Command::Truncate(Truncation { first, reply, permit })).await
+    }
+
     /// The records from `from` on, in order, up to what is durable when the stream reaches its end.
     ///
-    /// The stream ends with an error at the first record that is damaged or missing, and names it.
+    /// The stream ends with an error at the first record that is damaged, missing or truncated, and
+    /// names it.
     pub fn replay(
         &self,
         from: Sequence,
@@ -322,19 +351,35 @@ impl Journal {
     }
 
     async fn read_page(&self, from: Sequence) -> Result<Vec<Record>, JournalError> {
-        self.check()?;
-        let permit = Arc::clone(&self.slots)
-            .acquire_owned()
-            .await
-            .map_err(|_closed| JournalError::Closed)?;
+        let limit = REPLAY_PAGE_RECORDS;
+        self.ask(|reply, permit| Command::Read { from, limit, reply, permit }).await
+    }
+
+    /// Queues a command and waits for its answer.
+    async fn ask<T>(
+        &self,
+        command: impl FnOnce(Reply<T>, OwnedSemaphorePermit) -> Command,
+    ) -> Result<T, JournalError> {
+        let permit = self.permit().await?;
         let (reply, answer) = oneshot::channel();
-        self.send(Command::Read { from, limit: REPLAY_PAGE_RECORDS, reply, permit })?;
+        self.send(command(reply, permit))?;
         tokio::select! {
             biased;
-            page = answer => match page {
-                Ok(page) => page,
+            answer = answer => match answer {
+                Ok(answer) => answer,
                 Err(_gone) => Err(self.failed().await),
             },
+            error = self.failed() => Err(error),
+        }
+    }
+
+    /// A place in the queue; waits while it is full.
+    async fn permit(&self) -> Result<OwnedSemaphorePermit, JournalError> {
+        self.check()?;
+        tokio::select! {
+            permit = Arc::clone(&self.slots).acquire_owned() => {
+                permit.map_err(|_closed| JournalError::Closed)
+            }
             error = self.failed() => Err(error),
         }
     }

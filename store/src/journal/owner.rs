@@ -1,5 +1,6 @@
 //! The thread that owns the engine, and the thread that watches it.
 
+use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TryRecvError, sync_channel};
@@ -14,24 +15,29 @@ use super::error::JournalError;
 use super::record::{self, RecordError, Sequence};
 use super::sled_engine::panic_text;
 use super::{Committed, Health, JournalConfig, JournalStats, Record};
-use crate::limits::{GROUP_BYTES_MAX, GROUP_RECORDS_MAX};
+use crate::limits::{GROUP_BYTES_MAX, GROUP_RECORDS_MAX, TRUNCATE_PAGE_RECORDS};
 
-type AppendReply = oneshot::Sender<Result<Committed, JournalError>>;
+/// Where the answer to a command goes.
+pub(super) type Reply<T> = oneshot::Sender<Result<T, JournalError>>;
 
 /// What the owner thread is asked to do. The permit is the place in the queue; it is given back
 /// when the command has been answered, so that the queue bounds memory as well.
 pub(super) enum Command {
     /// Commit these records together.
-    Append { records: Vec<Vec<u8>>, reply: AppendReply, permit: OwnedSemaphorePermit },
+    Append { records: Vec<Vec<u8>>, reply: Reply<Committed>, permit: OwnedSemaphorePermit },
     /// Read up to `limit` records from `from` on.
-    Read {
-        from: Sequence,
-        limit: usize,
-        reply: oneshot::Sender<Result<Vec<Record>, JournalError>>,
-        permit: OwnedSemaphorePermit,
-    },
+    Read { from: Sequence, limit: usize, reply: Reply<Vec<Record>>, permit: OwnedSemaphorePermit },
+    /// Remove every record below `first`, a page at a time between other commands.
+    Truncate(Truncation),
     /// End the thread after what is queued.
     Close,
+}
+
+/// A truncation that was asked for and is not answered yet.
+pub(super) struct Truncation {
+    pub(super) first: Sequence,
+    pub(super) reply: Reply<()>,
+    pub(super) permit: OwnedSemaphorePermit,
 }
 
 /// What the watchdog hears.
@@ -45,7 +51,7 @@ enum Pulse {
 struct Group {
     values: Vec<(Sequence, Vec<u8>)>,
     bytes: usize,
-    replies: Vec<(AppendReply, Committed, OwnedSemaphorePermit)>,
+    replies: Vec<(Reply<Committed>, Committed, OwnedSemaphorePermit)>,
 }
 
 impl Group {
@@ -58,7 +64,11 @@ pub(super) struct Owner {
     engine: Box<dyn Engine>,
     _lock: Option<DirectoryLock>,
     inbox: Receiver<Command>,
+    /// The oldest record that is kept; `next` if there is none.
+    first: Sequence,
     next: Sequence,
+    /// Each holds a permit of the queue.
+    truncations: VecDeque<Truncation>,
     health: watch::Sender<Health>,
     stats: watch::Sender<JournalStats>,
     watchdog: SyncSender<Pulse>,
@@ -77,8 +87,11 @@ impl Owner {
         stats: watch::Sender<JournalStats>,
         config: &JournalConfig,
     ) -> Result<JoinHandle<()>, JournalError> {
-        let last = engine.last()?;
-        stats.send_modify(|stats| stats.last_sequence = last.map_or(0, Sequence::get));
+        let Extent { first, next } = extent(engine.as_ref())?;
+        stats.send_modify(|stats| {
+            stats.first_sequence = first;
+            stats.last_sequence = next.get().saturating_sub(1);
+        });
         let (watchdog, pulses) = sync_channel(2);
         let limit = config.commit_time_max;
         let watched = health.clone();
@@ -87,7 +100,9 @@ impl Owner {
             engine,
             _lock: lock,
             inbox,
-            next: last.map_or(Sequence::FIRST, Sequence::next),
+            first,
+            next,
+            truncations: VecDeque::new(),
             health,
             stats,
             watchdog,
@@ -98,35 +113,43 @@ impl Owner {
     }
 
     fn run(mut self) {
+        if let Err(error) = self.serve() {
+            tracing::error!(target: "store", %error, "journal failed");
+            fail(&self.health, error);
+        }
+    }
+
+    /// Serves commands until the journal is closed or fails.
+    fn serve(&mut self) -> Result<(), JournalError> {
         // A command that was taken from the queue while a group was collected, but ends the group.
         let mut set_aside = None;
         loop {
-            let command = match set_aside.take() {
-                Some(command) => command,
-                None => match self.inbox.recv() {
-                    Ok(command) => command,
-                    Err(_all_handles_dropped) => return,
-                },
-            };
-            match command {
-                Command::Close => return,
-                Command::Read { from, limit, reply, permit } => {
+            match set_aside.take().map_or_else(|| self.receive(), Ok) {
+                Ok(Command::Close) | Err(TryRecvError::Disconnected) => return Ok(()),
+                Ok(Command::Read { from, limit, reply, permit }) => {
                     let answer = self.read(from, limit);
                     drop(permit);
                     // A reader that went away needs no answer.
                     let _ = reply.send(answer);
                 }
-                Command::Append { records, reply, permit } => {
+                Ok(Command::Append { records, reply, permit }) => {
                     let mut group = Group::default();
                     self.join(&mut group, records, reply, permit);
                     set_aside = self.collect(&mut group);
-                    if let Err(error) = self.commit(group) {
-                        tracing::error!(target: "store", %error, "journal failed");
-                        fail(&self.health, error);
-                        return;
-                    }
+                    self.commit(group)?;
                 }
+                Ok(Command::Truncate(truncation)) => self.truncations.push_back(truncation),
+                Err(TryRecvError::Empty) => {}
             }
+            self.truncate_page()?;
+        }
+    }
+
+    /// The next command; `Empty` while there is none but a truncation has work left.
+    fn receive(&self) -> Result<Command, TryRecvError> {
+        match self.truncations.is_empty() {
+            true => self.inbox.recv().map_err(|_all_handles_dropped| TryRecvError::Disconnected),
+            false => self.inbox.try_recv(),
         }
     }
 
@@ -134,7 +157,7 @@ impl Owner {
         &mut self,
         group: &mut Group,
         records: Vec<Vec<u8>>,
-        reply: AppendReply,
+        reply: Reply<Committed>,
         permit: OwnedSemaphorePermit,
     ) {
         let first = self.next;
@@ -183,16 +206,7 @@ impl Owner {
         let (num_records, last) = (values.len() as u64, values.last().map_or(0, |v| v.0.get()));
         self.has_company = replies.len() > 1;
         let begin = Instant::now();
-        // The watchdog ends after it has fired; then the journal has failed already.
-        let _ = self.watchdog.send(Pulse::Begin);
-        let result = contained(self.engine.as_mut(), values);
-        let _ = self.watchdog.send(Pulse::End);
-        result?;
-        // A commit that ended after the watchdog fired is durable, but its writers were told that
-        // this is unknown; nothing may be acknowledged any more.
-        if let Some(error) = self.health.borrow().as_ref() {
-            return Err(JournalError::clone(error));
-        }
+        self.watched("commit", |engine| engine.commit(values))?;
         let micros = u64::try_from(begin.elapsed().as_micros()).unwrap_or(u64::MAX);
         self.stats.send_modify(|stats| {
             stats.commits += 1;
@@ -208,9 +222,83 @@ impl Owner {
         Ok(())
     }
 
+    /// Writes with the watchdog looking on and panics contained.
+    fn watched(
+        &mut self,
+        action: &'static str,
+        write: impl FnOnce(&mut dyn Engine) -> Result<(), EngineError>,
+    ) -> Result<(), JournalError> {
+        // The watchdog ends after it has fired; then the journal has failed already.
+        let _ = self.watchdog.send(Pulse::Begin);
+        let engine = self.engine.as_mut();
+        let name = engine.name();
+        let result = catch_unwind(AssertUnwindSafe(|| write(engine))).unwrap_or_else(|panic| {
+            Err(EngineError { engine: name, action, problem: panic_text(panic.as_ref()) })
+        });
+        let _ = self.watchdog.send(Pulse::End);
+        result?;
+        // A write that ended after the watchdog fired is durable, but its callers were told that
+        // this is unknown; nothing may be acknowledged any more.
+        match self.health.borrow().as_ref() {
+            Some(error) => Err(JournalError::clone(error)),
+            None => Ok(()),
+        }
+    }
+
+    /// Takes the oldest truncation one page further and answers it when it is done.
+    fn truncate_page(&mut self) -> Result<(), JournalError> {
+        let Some(truncation) = self.truncations.pop_front() else { return Ok(()) };
+        if truncation.first > self.next {
+            let error = JournalError::TruncatedAhead { first: truncation.first, next: self.next };
+            drop(truncation.permit);
+            let _ = truncation.reply.send(Err(error));
+            return Ok(());
+        }
+        if truncation.first > self.first {
+            let page_end = Sequence::new(self.first.get().saturating_add(TRUNCATE_PAGE_RECORDS));
+            let first = truncation.first.min(page_end);
+            self.watched("truncate", |engine| {
+                engine.truncate_before(first, record::encode_start(first))
+            })?;
+            self.first = first;
+            self.stats.send_modify(|stats| stats.first_sequence = first);
+        }
+        if truncation.first > self.first {
+            self.truncations.push_front(truncation);
+        } else {
+            drop(truncation.permit);
+            // Whoever went away is not told, but the records are gone.
+            let _ = truncation.reply.send(Ok(()));
+        }
+        Ok(())
+    }
+
     fn read(&self, from: Sequence, limit: usize) -> Result<Vec<Record>, JournalError> {
+        let from = from.max(Sequence::FIRST);
+        if from < self.first {
+            return Err(JournalError::Truncated { from, first: self.first });
+        }
         read_records(self.engine.as_ref(), from, limit)
     }
+}
+
+/// Where a journal begins and ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Extent {
+    /// The oldest record that is kept; `next` if there is none.
+    pub(super) first: Sequence,
+    /// The place of the next append.
+    pub(super) next: Sequence,
+}
+
+/// Reads where a journal begins and ends.
+pub(super) fn extent(engine: &dyn Engine) -> Result<Extent, JournalError> {
+    let first = match engine.read(Sequence::START, 1)?.pop() {
+        Some((Sequence::START, value)) => record::decode_start(value)?,
+        _ => Sequence::FIRST,
+    };
+    let next = engine.last()?.map_or(first, Sequence::next).max(first);
+    Ok(Extent { first, next })
 }
 
 /// Reads and checks records; each must follow the one before.
@@ -219,7 +307,7 @@ pub(super) fn read_records(
     from: Sequence,
     limit: usize,
 ) -> Result<Vec<Record>, JournalError> {
-    let mut expected = from.max(Sequence::FIRST);
+    let mut expected = from;
     let mut records = Vec::new();
     for (sequence, value) in engine.read(expected, limit)? {
         if sequence != expected {
@@ -229,13 +317,6 @@ pub(super) fn read_records(
         expected = sequence.next();
     }
     Ok(records)
-}
-
-fn contained(engine: &mut dyn Engine, values: Vec<(Sequence, Vec<u8>)>) -> Result<(), EngineError> {
-    let name = engine.name();
-    catch_unwind(AssertUnwindSafe(|| engine.commit(values))).unwrap_or_else(|panic| {
-        Err(EngineError { engine: name, action: "commit", problem: panic_text(panic.as_ref()) })
-    })
 }
 
 fn fail(health: &watch::Sender<Health>, error: JournalError) {

@@ -25,6 +25,10 @@ pub struct Sequence(u64);
 impl Sequence {
     /// The first record's place.
     pub const FIRST: Self = Self(1);
+    /// No record's place: the key under which a truncated journal keeps where it starts, framed
+    /// like a record. Without it a journal starts at [`Self::FIRST`], so that records that got
+    /// lost at its beginning are never mistaken for truncated ones.
+    pub const START: Self = Self(0);
 
     /// Wraps a number.
     #[must_use]
@@ -147,6 +151,21 @@ pub(super) fn decode(sequence: Sequence, mut value: Vec<u8>) -> Result<Vec<u8>, 
     Ok(value)
 }
 
+/// The stored form of where a truncated journal starts.
+pub(super) fn encode_start(first: Sequence) -> Vec<u8> {
+    encode(Sequence::START, &first.to_key())
+}
+
+/// The oldest kept sequence of a stored start.
+///
+/// # Errors
+/// When it is not as written.
+pub(super) fn decode_start(value: Vec<u8>) -> Result<Sequence, RecordError> {
+    let payload = decode(Sequence::START, value)?;
+    let short = RecordError::Short { sequence: Sequence::START, got: payload.len() };
+    Sequence::from_key(&payload).filter(|first| *first >= Sequence::FIRST).ok_or(short)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -156,6 +175,17 @@ mod tests {
         let value = encode(Sequence::new(7), b"fact");
         assert_eq!(value, [&[1][..], &[0x2e, 0x22, 0xc7, 0x9e], b"fact"].concat());
         assert_eq!(decode(Sequence::new(7), value), Ok(b"fact".to_vec()));
+    }
+
+    #[test]
+    fn a_start_is_read_back_or_refused() {
+        let value = encode_start(Sequence::new(7));
+        assert_eq!(decode_start(value.clone()), Ok(Sequence::new(7)));
+        for length in 0..value.len() {
+            assert!(decode_start(value[..length].to_vec()).is_err(), "{length}");
+        }
+        assert!(decode_start(encode(Sequence::START, b"fact")).is_err());
+        assert!(decode_start(encode_start(Sequence::START)).is_err());
     }
 
     #[test]

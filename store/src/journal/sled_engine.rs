@@ -75,6 +75,11 @@ impl SledEngine {
         })?;
         Ok(Self { db })
     }
+
+    fn write(&self, batch: sled::Batch) -> Result<(), EngineError> {
+        contained("write a commit", || self.db.apply_batch(batch))?;
+        contained("flush a commit", || self.db.flush().map(|_stats| ()))
+    }
 }
 
 fn sequence_of(key: &[u8]) -> std::io::Result<Sequence> {
@@ -111,7 +116,18 @@ impl Engine for SledEngine {
         for (sequence, value) in values {
             batch.insert(sequence.to_key(), value);
         }
-        contained("write a commit", || self.db.apply_batch(batch))?;
-        contained("flush a commit", || self.db.flush().map(|_stats| ()))
+        self.write(batch)
+    }
+
+    fn truncate_before(&mut self, first: Sequence, start: Vec<u8>) -> Result<(), EngineError> {
+        let mut batch = sled::Batch::default();
+        contained("find old records", || {
+            for entry in self.db.range(Sequence::FIRST.to_key()..first.to_key()) {
+                batch.remove(entry?.0);
+            }
+            Ok(())
+        })?;
+        batch.insert(Sequence::START.to_key(), start);
+        self.write(batch)
     }
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use futures::{StreamExt, TryStreamExt};
 
 use super::*;
+use crate::limits::TRUNCATE_PAGE_RECORDS;
 
 /// Engine whose commits wait for the test, then end as the test says.
 struct Gated {
@@ -43,6 +44,12 @@ impl Engine for Gated {
         self.entered.send(values.len()).expect("the test listens");
         self.outcome.recv().expect("the test decides")?;
         self.inner.commit(values)
+    }
+
+    fn truncate_before(&mut self, first: Sequence, start: Vec<u8>) -> Result<(), EngineError> {
+        self.entered.send(0).expect("the test listens");
+        self.outcome.recv().expect("the test decides")?;
+        self.inner.truncate_before(first, start)
     }
 }
 
@@ -171,6 +178,10 @@ impl Engine for Panicking {
     fn commit(&mut self, _: Vec<(Sequence, Vec<u8>)>) -> Result<(), EngineError> {
         panic!("assertion of the engine")
     }
+
+    fn truncate_before(&mut self, _: Sequence, _: Vec<u8>) -> Result<(), EngineError> {
+        panic!("assertion of the engine")
+    }
 }
 
 #[tokio::test]
@@ -269,14 +280,14 @@ async fn an_export_moves_every_record_to_an_empty_journal() {
     let (old, new) = (tempfile::tempdir().expect("dir"), tempfile::tempdir().expect("dir"));
     let (old, new) = (JournalConfig::new(old.path()), JournalConfig::new(new.path()));
     filled(&old, 1000).await;
-    let summary = JournalSummary { records: 1000, payload_bytes: 4000 };
+    let summary = JournalSummary { first: Sequence::FIRST, records: 1000, payload_bytes: 4000 };
     assert_eq!(verify(&old), Ok(summary));
     let mut file = Vec::new();
     assert_eq!(export(&old, &mut file), Ok(summary));
     assert_eq!(import(&new, &mut file.as_slice()), Ok(summary));
     assert_eq!(verify(&new), Ok(summary));
     let again = import(&new, &mut file.as_slice());
-    assert_eq!(again, Err(JournalError::NotEmpty { records: 1000 }));
+    assert_eq!(again, Err(JournalError::NotEmpty { last: Sequence::new(1000) }));
     let journal = Journal::open(&new).expect("opens");
     assert_eq!(payloads(&journal, Sequence::FIRST).await.expect("whole"), numbered(0..1000));
     assert_eq!(append_all(&journal, numbered(0..1)).await.first, Sequence::new(1001));
@@ -299,6 +310,143 @@ async fn an_export_that_is_cut_or_changed_is_refused() {
         changed[place] ^= 1;
         assert!(import(&empty, &mut changed.as_slice()).is_err(), "byte {place}");
     }
+}
+
+#[tokio::test]
+async fn a_truncated_journal_starts_where_it_was_told_to() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let config = JournalConfig::new(directory.path());
+    filled(&config, 100).await;
+    let journal = Journal::open(&config).expect("opens");
+    assert_eq!(journal.first_sequence(), Sequence::FIRST);
+    let (first, next) = (Sequence::new(41), Sequence::new(102));
+    journal.truncate_before(first).await.expect("truncates");
+    journal.truncate_before(Sequence::new(7)).await.expect("was truncated already");
+    let ahead = journal.truncate_before(next).await;
+    assert_eq!(ahead, Err(JournalError::TruncatedAhead { first: next, next: Sequence::new(101) }));
+    journal.close().await.expect("closes");
+
+    let journal = Journal::open(&config).expect("opens");
+    assert_eq!(journal.first_sequence(), first);
+    assert_eq!(payloads(&journal, first).await.expect("whole"), numbered(40..100));
+    let gone = payloads(&journal, Sequence::new(40)).await;
+    assert_eq!(gone, Err(JournalError::Truncated { from: Sequence::new(40), first }));
+    assert_eq!(append_all(&journal, numbered(100..101)).await.first, Sequence::new(101));
+}
+
+#[tokio::test]
+async fn a_journal_truncated_to_nothing_goes_on_with_the_next_sequence() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let config = JournalConfig::new(directory.path());
+    filled(&config, 100).await;
+    let journal = Journal::open(&config).expect("opens");
+    let next = Sequence::new(101);
+    journal.truncate_before(next).await.expect("truncates");
+    journal.close().await.expect("closes");
+    let empty = JournalSummary { first: next, records: 0, payload_bytes: 0 };
+    assert_eq!(verify(&config), Ok(empty));
+    let journal = Journal::open(&config).expect("opens");
+    assert_eq!(journal.stats().last_sequence, 100);
+    assert!(payloads(&journal, next).await.expect("empty").is_empty());
+    let committed = append_all(&journal, numbered(100..101)).await;
+    assert_eq!((committed.first, journal.first_sequence()), (next, next));
+}
+
+#[tokio::test]
+async fn an_export_keeps_where_a_truncated_journal_starts() {
+    let (old, new) = (tempfile::tempdir().expect("dir"), tempfile::tempdir().expect("dir"));
+    let (old, new) = (JournalConfig::new(old.path()), JournalConfig::new(new.path()));
+    filled(&old, 10).await;
+    let journal = Journal::open(&old).expect("opens");
+    journal.truncate_before(Sequence::new(8)).await.expect("truncates");
+    journal.close().await.expect("closes");
+    let mut file = Vec::new();
+    let summary = export(&old, &mut file).expect("exports");
+    assert_eq!((summary.first, summary.records), (Sequence::new(8), 3));
+    for place in 0..file.len() {
+        let mut changed = file.clone();
+        changed[place] ^= 1;
+        let result = import(&JournalConfig::memory(), &mut changed.as_slice());
+        assert!(result.is_err(), "byte {place}");
+    }
+    assert_eq!(import(&new, &mut file.as_slice()), Ok(summary));
+    assert_eq!(verify(&new), Ok(summary));
+    let journal = Journal::open(&new).expect("opens");
+    assert_eq!(payloads(&journal, Sequence::new(8)).await.expect("whole"), numbered(7..10));
+    assert_eq!(append_all(&journal, numbered(0..1)).await.first, Sequence::new(11));
+}
+
+/// An engine that holds these records, and a start if one is given.
+fn holding(range: std::ops::Range<u64>, start: Option<u64>) -> MemoryEngine {
+    let mut engine = MemoryEngine::default();
+    let place = Sequence::new;
+    let values = range.map(|number| (place(number), record::encode(place(number), b"fact")));
+    engine.commit(values.collect()).expect("memory");
+    if let Some(start) = start.map(place) {
+        let value = (Sequence::START, record::encode_start(start));
+        engine.commit(vec![value]).expect("memory");
+    }
+    engine
+}
+
+#[tokio::test]
+async fn a_lost_prefix_is_never_a_truncated_one() {
+    let missing = |expected, got| {
+        let (expected, got) = (Sequence::new(expected), Sequence::new(got));
+        Err(JournalError::Record(RecordError::Missing { expected, got }))
+    };
+    for (start, expected) in [(None, missing(1, 5)), (Some(3), missing(3, 5))] {
+        let engine = Box::new(holding(5..9, start));
+        let journal = Journal::with_engine(engine, &JournalConfig::memory()).expect("starts");
+        assert_eq!(payloads(&journal, journal.first_sequence()).await, expected);
+    }
+    let mut engine = holding(5..9, None);
+    let mut start = record::encode_start(Sequence::new(5));
+    start[9] ^= 1;
+    engine.commit(vec![(Sequence::START, start)]).expect("memory");
+    let error = Journal::with_engine(Box::new(engine), &JournalConfig::memory()).expect_err("lie");
+    assert!(error.to_string().contains("record 0 is damaged"), "{error}");
+}
+
+#[tokio::test]
+async fn commits_go_between_the_pages_of_a_truncation() {
+    let num_records = 2 * TRUNCATE_PAGE_RECORDS + 1;
+    let (mut engine, gate) = gated();
+    engine.inner = holding(1..num_records + 1, None);
+    let journal = Journal::with_engine(Box::new(engine), &JournalConfig::memory()).expect("starts");
+    let truncating = journal.clone();
+    let next = Sequence::new(num_records + 1);
+    let truncation = tokio::spawn(async move { truncating.truncate_before(next).await });
+    let open = |gate: &Gate| gate.outcome.send(Ok(())).expect("the engine waits");
+    let entered = |gate: &Gate| gate.entered.recv().expect("writes");
+    while journal.slots.available_permits() == QUEUED_APPENDS_MAX {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(entered(&gate), 0);
+    let ack = journal.append(numbered(0..1)).await.expect("queued");
+    open(&gate);
+    assert_eq!(entered(&gate), 1, "an append waited for the whole truncation");
+    open(&gate);
+    assert_eq!(ack.await.expect("committed").first, next);
+    assert_eq!(entered(&gate), 0);
+    assert_eq!(journal.first_sequence(), Sequence::new(1 + TRUNCATE_PAGE_RECORDS));
+    open(&gate);
+    assert_eq!(entered(&gate), 0);
+    open(&gate);
+    truncation.await.expect("runs").expect("truncates");
+    assert_eq!(journal.first_sequence(), next);
+    assert_eq!(payloads(&journal, next).await.expect("whole"), numbered(0..1));
+}
+
+#[tokio::test]
+async fn a_failed_truncation_is_fatal_and_is_not_taken_back() {
+    let (mut engine, gate) = gated();
+    engine.inner = holding(1..9, None);
+    let journal = Journal::with_engine(Box::new(engine), &JournalConfig::memory()).expect("starts");
+    gate.outcome.send(Err(engine_error())).expect("the engine waits");
+    let expected = JournalError::Engine(engine_error());
+    assert_eq!(journal.truncate_before(Sequence::new(5)).await, Err(expected.clone()));
+    assert_eq!(journal.append(numbered(0..1)).await.err(), Some(expected));
 }
 
 /// Every file below a directory.
