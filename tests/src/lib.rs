@@ -1,11 +1,18 @@
-//! What the scenarios share: a development network of real processes, and waiting for its jobs.
+//! What the scenarios share: a development network of real processes, faults that happen to it, and
+//! waiting for its jobs.
 //!
-//! A scenario brings up its own network: an EVM node, the contracts, and every role as its own process
-//! of the `proofgrid` binary. Waiting is for a condition with a bound, never for a time.
+//! A network is an EVM node, the contracts, and every role as its own process of the `proofgrid`
+//! binary. Waiting is for a condition with a bound, never for a time.
 
+pub mod checks;
+pub mod faults;
+pub mod harness;
 pub mod hostile;
+pub mod peer;
 pub mod rpc;
+pub mod secrets;
 
+use std::cell::{Cell, RefCell};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -29,6 +36,9 @@ use tempfile::TempDir;
 pub const PATIENCE: Duration = Duration::from_secs(150);
 /// Pause between two looks.
 pub const POLL: Duration = Duration::from_millis(50);
+
+/// The first nonce that [`Scenario::nonce`] gives; scenarios that name their own stay below.
+const FIRST_OWN_NONCE: u64 = 1_000;
 
 /// The `proofgrid` binary next to this test's own.
 ///
@@ -68,6 +78,8 @@ pub struct Scenario {
     /// Holds the network's files.
     pub folder: TempDir,
     runtime: tokio::runtime::Runtime,
+    jobs: RefCell<Vec<JobId>>,
+    nonces: Cell<u64>,
 }
 
 /// What a scenario submits.
@@ -99,6 +111,24 @@ impl NewJob {
             deadline_s: 3_600,
         })
     }
+
+    /// A direct `fibonacci` job: one segment that is proved in milliseconds.
+    #[must_use]
+    pub fn fibonacci(nonce: u64) -> Self {
+        Self {
+            program: "fibonacci".into(),
+            input: format!("0 {nonce} 1024").into_bytes(),
+            nonce,
+            contract: false,
+            deadline_s: 3_600,
+        }
+    }
+
+    /// A direct `fibonacci` job that takes seconds: what it meets, it meets in the middle.
+    #[must_use]
+    pub fn slow(nonce: u64) -> Self {
+        Self { input: format!("0 {nonce} 1048576").into_bytes(), ..Self::fibonacci(nonce) }
+    }
 }
 
 /// Short times, so that a scenario waits for the network and not for a clock.
@@ -129,7 +159,31 @@ impl Scenario {
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
         let devnet = runtime.block_on(Devnet::start(options, &|_| {}))?;
-        Ok(Self { devnet, folder, runtime })
+        Ok(Self {
+            devnet,
+            folder,
+            runtime,
+            jobs: RefCell::default(),
+            nonces: Cell::new(FIRST_OWN_NONCE),
+        })
+    }
+
+    /// A nonce that no other job of this network has.
+    #[must_use]
+    pub fn nonce(&self) -> u64 {
+        self.nonces.replace(self.nonces.get() + 1)
+    }
+
+    /// Every job that was submitted here.
+    #[must_use]
+    pub fn jobs(&self) -> Vec<JobId> {
+        self.jobs.borrow().clone()
+    }
+
+    /// The scenario's runtime.
+    #[must_use]
+    pub fn handle(&self) -> tokio::runtime::Handle {
+        self.runtime.handle().clone()
     }
 
     /// Runs a future on the scenario's runtime.
@@ -175,11 +229,13 @@ impl Scenario {
             wait: false,
         };
         let wallet = self.requester()?;
-        self.runtime.block_on(async {
+        let id = self.runtime.block_on(async {
             let client = Client::connect(&network).await.map_err(|error| error.error)?;
             let submitted = submit(&args, &client, &wallet).await;
             submitted.map(|(id, _)| id).map_err(|error| error.error)
-        })
+        })?;
+        self.jobs.borrow_mut().push(id);
+        Ok(id)
     }
 
     /// The job as it is now; `None` while the dispatcher is away or does not know it.
@@ -201,7 +257,26 @@ impl Scenario {
         })
     }
 
-    /// Waits until the job satisfies a condition.
+    /// Waits until something is there.
+    ///
+    /// # Errors
+    /// When it is not in time, or looking fails.
+    pub fn wait_until<T>(
+        &self,
+        what: &str,
+        mut look: impl FnMut() -> anyhow::Result<Option<T>>,
+    ) -> anyhow::Result<T> {
+        let started = Instant::now();
+        while started.elapsed() < PATIENCE {
+            if let Some(found) = look()? {
+                return Ok(found);
+            }
+            std::thread::sleep(POLL);
+        }
+        bail!("{what}: not after {PATIENCE:?}\n{}", self.logs(40))
+    }
+
+    /// Waits until a job satisfies a condition.
     ///
     /// # Errors
     /// When it does not in time; the message says where it is.
@@ -271,9 +346,16 @@ impl Scenario {
     /// # Errors
     /// When the chain does not answer.
     pub fn registry_events(&self) -> anyhow::Result<Vec<Vec<String>>> {
-        let network = self.devnet.network();
-        let filter = json!([{ "address": network.proof_registry, "fromBlock": "0x0" }]);
-        let logs = rpc::call(&network.rpc_url, "eth_getLogs", &filter)?;
+        self.events(&self.devnet.network().proof_registry)
+    }
+
+    /// Events of a contract by their topics.
+    ///
+    /// # Errors
+    /// When the chain does not answer.
+    pub fn events(&self, contract: &str) -> anyhow::Result<Vec<Vec<String>>> {
+        let filter = json!([{ "address": contract, "fromBlock": "0x0" }]);
+        let logs = rpc::call(&self.devnet.network().rpc_url, "eth_getLogs", &filter)?;
         let topics = |log: &Value| -> Vec<String> {
             let all = log["topics"].as_array().into_iter().flatten();
             all.filter_map(Value::as_str).map(str::to_owned).collect()

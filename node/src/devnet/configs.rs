@@ -3,6 +3,7 @@
 use std::fs;
 
 use anyhow::Context;
+use proofgrid_core::ids::Address;
 
 use super::layout::Layout;
 use crate::network_file::NetworkFile;
@@ -58,7 +59,12 @@ impl ConfigWriter<'_> {
     ///
     /// # Errors
     /// When it cannot be written.
-    pub fn dispatcher(&self, listen: &str, oracle: &str) -> anyhow::Result<()> {
+    pub fn dispatcher(
+        &self,
+        listen: &str,
+        oracle: Address,
+        administrator: Address,
+    ) -> anyhow::Result<()> {
         let (network, tuning) = (self.network, self.tuning);
         let data = self.layout.data("dispatcher");
         self.write(
@@ -70,6 +76,7 @@ data_dir = {data:?}
 [dispatcher]
 listen = "{listen}"
 server = "{server}"
+administrators = ["{administrator}"]
 judge_at_intake = {judge}
 heartbeat_interval_ms = {heartbeat}
 dead_after_ms = {dead}

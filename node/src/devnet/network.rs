@@ -30,6 +30,12 @@ const POLL: Duration = Duration::from_millis(100);
 const START_TIMEOUT: Duration = Duration::from_secs(120);
 /// What each account of the network gets for gas.
 const GAS_MONEY_ETHER: u64 = 10;
+/// The wallet that may steer the dispatcher.
+pub const ADMINISTRATOR: &str = "administrator";
+/// Name of the EVM node among the processes.
+pub const CHAIN: &str = "anvil";
+/// File in the network's folder that the EVM node keeps its state in.
+const CHAIN_STATE: &str = "chain.json";
 
 /// What a development network is made of.
 #[derive(Clone, Debug)]
@@ -91,7 +97,7 @@ impl Devnet {
         let layout = Layout::create(&options.dir)?;
         report("starting an EVM node (anvil, a block a second)");
         let port = anvil::free_port()?;
-        let state = layout.root().join("chain.json");
+        let state = layout.root().join(CHAIN_STATE);
         let mut evm = anvil::start(&options.binary, port, &state, &layout.logs())?;
         let rpc_url = format!("http://127.0.0.1:{port}");
         report("deploying the contracts");
@@ -115,7 +121,7 @@ impl Devnet {
             chain,
             network,
             operators: Vec::new(),
-            processes: BTreeMap::from([("anvil".to_owned(), evm)]),
+            processes: BTreeMap::from([(CHAIN.to_owned(), evm)]),
         };
         devnet.register_operators(report).await?;
         devnet.write_configs()?;
@@ -156,7 +162,8 @@ impl Devnet {
             tuning: &self.options.tuning,
         };
         let listen = self.network.dispatcher_url.trim_start_matches("http://");
-        writer.dispatcher(listen, &oracle.to_string())?;
+        let administrator = make_wallet(&self.layout, ADMINISTRATOR)?.address();
+        writer.dispatcher(listen, oracle, administrator)?;
         writer.oracle()?;
         for index in 0..self.options.provers {
             let name = prover_name(index);
@@ -200,10 +207,28 @@ impl Devnet {
     /// # Errors
     /// When the process cannot be started.
     pub fn start_role(&mut self, name: &str) -> anyhow::Result<()> {
+        self.start_role_as(name, self.role_command(name))
+    }
+
+    /// What [`Devnet::start_role`] runs; the scenarios change its environment or its limits.
+    #[must_use]
+    pub fn role_command(&self, name: &str) -> Command {
         let mut command = Command::new(&self.options.binary);
         let role = name.split('-').next().unwrap_or(name);
         command.args([role, "run", "--config"]).arg(self.layout.config(name));
-        self.start_role_as(name, command)
+        command
+    }
+
+    /// Starts the EVM node again after it ended, from the state that it wrote, on the same port.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn start_chain(&mut self) -> anyhow::Result<()> {
+        let port = self.network.rpc_url.rsplit(':').next().context("an address with a port")?;
+        let state = self.layout.root().join(CHAIN_STATE);
+        let evm = anvil::start(&self.options.binary, port.parse()?, &state, &self.layout.logs())?;
+        self.processes.insert(CHAIN.to_owned(), evm);
+        Ok(())
     }
 
     /// Starts another program under a role's name; the scenarios' hostile nodes come in here.
@@ -257,7 +282,7 @@ impl Devnet {
     /// Ends every process, the dispatcher before the chain.
     pub fn stop(&mut self) {
         for process in self.processes.values() {
-            if process.name() != "anvil" {
+            if process.name() != CHAIN {
                 process.signal(nix::sys::signal::Signal::SIGTERM);
             }
         }

@@ -93,6 +93,8 @@ impl Process {
             return;
         }
         self.signal(Signal::SIGTERM);
+        // A paused process would not see it.
+        self.signal(Signal::SIGCONT);
         let deadline = Instant::now() + STOP_GRACE;
         while self.ended().is_none() && Instant::now() < deadline {
             std::thread::sleep(Duration::from_millis(20));

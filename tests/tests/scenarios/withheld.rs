@@ -8,6 +8,7 @@ use proofgrid_core::crypto::eip712::Request;
 use proofgrid_core::crypto::keccak256;
 use proofgrid_core::ids::{BlobDigest, JobId};
 use proofgrid_node::client::{Client, request_expiry};
+use proofgrid_node::devnet::network::DevnetOptions;
 use proofgrid_proto::v1;
 use proofgrid_proto::v1::blob_service_client::BlobServiceClient;
 use proofgrid_proto::v1::download_blob_response::Part;
@@ -64,28 +65,30 @@ fn lose_all_blobs(scenario: &Scenario) -> anyhow::Result<()> {
     fs::remove_dir_all(&folder).with_context(|| format!("cannot remove {}", folder.display()))
 }
 
-#[test]
-fn proofs_that_the_dispatcher_lost_come_back_from_the_verifiers() -> anyhow::Result<()> {
-    let mut scenario = Scenario::start(|options| {
-        options.stakes = STAKES.to_vec();
-        options.not_started = LATE.map(str::to_owned).to_vec();
-    })?;
-    let job = scenario.submit(&NewJob::keccak(3, 1)?)?;
+/// The network of this fault: two verifiers come late.
+pub fn network(options: &mut DevnetOptions) {
+    options.stakes = STAKES.to_vec();
+    options.not_started = LATE.map(str::to_owned).to_vec();
+}
+
+/// Proofs that the dispatcher lost come back from the verifiers.
+pub fn run(scenario: &mut Scenario) -> anyhow::Result<()> {
+    let job = scenario.submit(&NewJob::keccak(3, scenario.nonce())?)?;
     scenario.wait_for(job, "voted on by those who are here", |view| {
         view.votes.as_ref().is_some_and(|votes| votes.stake_valid * 9 == votes.stake_total * 5)
     })?;
-    let proofs = proofs(&scenario, job)?;
+    let proofs = proofs(scenario, job)?;
     ensure!(!proofs.is_empty(), "the job has proofs");
 
-    lose_all_blobs(&scenario)?;
+    lose_all_blobs(scenario)?;
     for name in LATE {
         scenario.devnet.start_role(name)?;
     }
     scenario.wait_for_state(job, "settled")?;
 
-    lose_all_blobs(&scenario)?;
+    lose_all_blobs(scenario)?;
     for digest in &proofs {
-        let bytes = download(&scenario, *digest)?;
+        let bytes = download(scenario, *digest)?;
         ensure!(keccak256(&bytes) == *digest.as_bytes(), "{digest} came back as it was");
     }
     let log = scenario.log("dispatcher");

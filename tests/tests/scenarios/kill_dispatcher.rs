@@ -62,15 +62,13 @@ fn wait_for_position(
     Ok(())
 }
 
-#[test]
-fn a_dispatcher_killed_anywhere_settles_every_job_once() -> anyhow::Result<()> {
-    let mut scenario = Scenario::start(|_| {})?;
+/// A dispatcher killed anywhere settles every job once.
+pub fn run(scenario: &mut Scenario) -> anyhow::Result<()> {
     for (round, records) in positions().into_iter().enumerate() {
-        let nonce = u64::try_from(round)? + 1;
-        let new = NewJob::keccak(1 + round % 3, nonce)?;
-        let from = position(&scenario);
+        let new = NewJob::keccak(1 + round % 3, scenario.nonce())?;
+        let from = position(scenario);
         let job = scenario.submit(&new)?;
-        wait_for_position(&scenario, from, records, job)?;
+        wait_for_position(scenario, from, records, job)?;
         scenario.devnet.process("dispatcher")?.kill();
         scenario.devnet.start_role("dispatcher")?;
         let view = scenario

@@ -2,40 +2,46 @@
 //! escrow comes back.
 
 use anyhow::{Context, ensure};
+use proofgrid_node::devnet::network::DevnetOptions;
 use proofgrid_oracle::deploy;
 use proofgrid_tests::{NewJob, Scenario};
 
 /// Nine parts: 3, 3, 2, 1.
 const STAKES: [u64; 4] = [3, 3, 2, 1];
 
-fn without(offline: &[&str]) -> anyhow::Result<Scenario> {
-    let offline: Vec<String> = offline.iter().map(|name| (*name).to_owned()).collect();
-    Scenario::start(|options| {
-        options.stakes = STAKES.to_vec();
-        options.not_started = offline;
-        options.deploy.tasks.verifySeconds = 5;
-        options.deploy.tasks.graceSeconds = 5;
-    })
+fn without(options: &mut DevnetOptions, offline: &[&str]) {
+    options.stakes = STAKES.to_vec();
+    options.not_started = offline.iter().map(|name| (*name).to_owned()).collect();
+    options.deploy.tasks.verifySeconds = 5;
+    options.deploy.tasks.graceSeconds = 5;
 }
 
-#[test]
-fn a_third_of_the_stake_offline_still_settles() -> anyhow::Result<()> {
-    let scenario = without(&["verifier-1"])?;
-    let job = scenario.submit(&NewJob::keccak(3, 1)?)?;
+/// A network with a third of its stake offline.
+pub fn network_with_quorum(options: &mut DevnetOptions) {
+    without(options, &["verifier-1"]);
+}
+
+/// A network with four ninths of its stake offline.
+pub fn network_without_quorum(options: &mut DevnetOptions) {
+    without(options, &["verifier-1", "verifier-4"]);
+}
+
+/// A third offline: the network goes on.
+pub fn a_third(scenario: &mut Scenario) -> anyhow::Result<()> {
+    let job = scenario.submit(&NewJob::keccak(3, scenario.nonce())?)?;
     let settled = scenario.wait_for_state(job, "settled")?;
     let votes = settled.votes.context("a settled job has votes")?;
     ensure!(votes.stake_attested * 3 == votes.stake_total * 2, "exactly two thirds: {votes:?}");
     Ok(())
 }
 
-#[test]
-fn just_over_a_third_offline_is_held_and_refunded() -> anyhow::Result<()> {
-    let mut scenario = without(&["verifier-1", "verifier-4"])?;
+/// More than a third offline: held, and refunded.
+pub fn over_a_third(scenario: &mut Scenario) -> anyhow::Result<()> {
     let wallet = scenario.requester()?;
     let requester = wallet.address();
     let ether = alloy_primitives::U256::from(1_000_000_000_000_000_000_u64);
     scenario.fund(requester, ether)?;
-    let mut new = NewJob::keccak(3, 1)?;
+    let mut new = NewJob::keccak(3, scenario.nonce())?;
     new.contract = true;
     new.deadline_s = 60;
     let job = scenario.submit(&new)?;

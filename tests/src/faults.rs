@@ -1,0 +1,173 @@
+//! What can happen to a process of the network, and to its machine.
+
+use std::ffi::OsStr;
+use std::process::{Command, ExitStatus, Output};
+
+use anyhow::{Context, ensure};
+use nix::sys::signal::Signal;
+use proofgrid_core::crypto::eip712::Request;
+use proofgrid_core::ids::{Address, Nonce};
+use proofgrid_core::units::UnixSeconds;
+use proofgrid_node::client::{Client, request_expiry};
+use proofgrid_node::devnet::network::{ADMINISTRATOR, CHAIN};
+use proofgrid_proto::convert::AdminCall;
+use proofgrid_proto::v1;
+use proofgrid_proto::v1::admin_service_client::AdminServiceClient;
+
+use crate::{Scenario, binary};
+
+/// Milliseconds by which an administrator's call is dated ahead: its nonce must lie above the moment
+/// at which the dispatcher started, plus this. As `dispatcher::limits::ADMIN_NONCE_AHEAD_MS_MAX`.
+const ADMIN_AHEAD_MS: u64 = 5_000;
+
+impl Scenario {
+    /// Stops a process in its tracks, as a machine that hangs does; its connections stay open.
+    ///
+    /// # Errors
+    /// When there is no such process.
+    pub fn pause(&mut self, name: &str) -> anyhow::Result<()> {
+        self.devnet.process(name)?.signal(Signal::SIGSTOP);
+        Ok(())
+    }
+
+    /// Lets a paused process go on.
+    ///
+    /// # Errors
+    /// When there is no such process.
+    pub fn resume(&mut self, name: &str) -> anyhow::Result<()> {
+        self.devnet.process(name)?.signal(Signal::SIGCONT);
+        Ok(())
+    }
+
+    /// Kills a process with signal 9.
+    ///
+    /// # Errors
+    /// When there is no such process.
+    pub fn kill(&mut self, name: &str) -> anyhow::Result<()> {
+        self.devnet.process(name)?.kill();
+        Ok(())
+    }
+
+    /// Starts a role again, in its own directory.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn restart(&mut self, name: &str) -> anyhow::Result<()> {
+        self.devnet.start_role(name)
+    }
+
+    /// Starts a role again with other settings.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn restart_with(&mut self, name: &str, settings: &[(&str, &str)]) -> anyhow::Result<()> {
+        let mut command = self.devnet.role_command(name);
+        command.envs(settings.iter().copied());
+        self.devnet.start_role_as(name, command)
+    }
+
+    /// Starts a role again on a disk on which no file grows beyond so many KiB. The system's signal
+    /// about it is ignored, so that writing fails as on a full disk.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn restart_on_full_disk(&mut self, name: &str, file_kib_max: u32) -> anyhow::Result<()> {
+        let role = self.devnet.role_command(name);
+        let mut command = Command::new("bash");
+        let script = format!("trap '' XFSZ; ulimit -f {file_kib_max}; exec \"$0\" \"$@\"");
+        command.arg("-c").arg(script).arg(role.get_program()).args(role.get_args());
+        self.devnet.start_role_as(name, command)
+    }
+
+    /// Asks a process to end and waits until it has.
+    ///
+    /// # Errors
+    /// When it does not.
+    pub fn terminate(&mut self, name: &str) -> anyhow::Result<ExitStatus> {
+        self.devnet.process(name)?.signal(Signal::SIGTERM);
+        self.wait_for_end(name)
+    }
+
+    /// Waits until a process has ended.
+    ///
+    /// # Errors
+    /// When it does not.
+    pub fn wait_for_end(&mut self, name: &str) -> anyhow::Result<ExitStatus> {
+        let started = std::time::Instant::now();
+        loop {
+            if let Some(status) = self.devnet.process(name)?.ended() {
+                return Ok(status);
+            }
+            ensure!(started.elapsed() < crate::PATIENCE, "{name} does not end\n{}", self.log(name));
+            std::thread::sleep(crate::POLL);
+        }
+    }
+
+    /// Kills every process of the network, the EVM node too: the power is gone.
+    pub fn kill_all(&mut self) {
+        let mut names = self.devnet.roles();
+        names.push(CHAIN.to_owned());
+        for name in names {
+            // A role that was never started is as dead as the others.
+            let _ = self.kill(&name);
+        }
+    }
+
+    /// Runs a command of the binary on this network, as a person would.
+    ///
+    /// # Errors
+    /// When the binary cannot be run.
+    pub fn cli<S: AsRef<OsStr>>(&self, arguments: &[S]) -> anyhow::Result<Output> {
+        Command::new(binary()?)
+            .args(arguments)
+            .env_clear()
+            .env("PROOFGRID_NETWORK", self.devnet.layout().network())
+            .env("PROOFGRID_WALLET", self.devnet.layout().key("requester"))
+            .env("PROOFGRID_WALLET_PASSWORD_FILE", self.devnet.layout().password())
+            .output()
+            .context("the binary runs")
+    }
+
+    /// Takes a prover out of the rotation or back in, as the network's administrator.
+    ///
+    /// # Errors
+    /// When the dispatcher refuses.
+    pub fn drain(&self, prover: Address, drain: v1::Drain) -> anyhow::Result<u32> {
+        let call = match drain {
+            v1::Drain::Start => AdminCall::Drain(prover),
+            _ => AdminCall::Undrain(prover),
+        };
+        let operator = prover.as_bytes().to_vec();
+        let url = self.devnet.network().dispatcher_url.clone();
+        let authority = Some(self.authority(call)?);
+        let request = v1::DrainNodeRequest { authority, operator, drain: drain.into() };
+        let answer = self.block_on(async {
+            AdminServiceClient::connect(url).await?.drain_node(request).await.map_err(Into::into)
+        });
+        answer.map(|answer: tonic::Response<v1::DrainNodeResponse>| answer.into_inner().leases)
+    }
+
+    fn authority(&self, call: AdminCall) -> anyhow::Result<v1::AdminAuthority> {
+        let key = self.devnet.new_wallet_if_missing(ADMINISTRATOR)?;
+        let expires: UnixSeconds = request_expiry();
+        let nonce = self.admin_nonce();
+        let request = Request::AdminCall {
+            action: call.action().to_owned(),
+            subject: call.subject(),
+            nonce: Nonce::new(nonce),
+            expires,
+        };
+        let network = self.devnet.network_args();
+        let client = self
+            .block_on(async { Client::connect(&network).await })
+            .map_err(|error| error.error)?;
+        let signature = client.sign(&key, request);
+        Ok(v1::AdminAuthority { nonce, expires_unix_s: expires.get(), signature })
+    }
+
+    fn admin_nonce(&self) -> u64 {
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+        let now_ms = now.map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX));
+        now_ms + ADMIN_AHEAD_MS
+    }
+}
