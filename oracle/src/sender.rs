@@ -38,6 +38,21 @@ pub enum SendError {
     /// The wallet could not sign.
     #[error(transparent)]
     Key(#[from] KeyError),
+    /// The account cannot pay for it.
+    #[error(
+        "{account} cannot pay for {what}: {value_wei} wei and the gas are more than it holds; send \
+         it some of chain {chain}'s coin"
+    )]
+    Unfunded {
+        /// The call.
+        what: &'static str,
+        /// The account.
+        account: proofgrid_core::ids::Address,
+        /// What the call itself sends.
+        value_wei: U256,
+        /// Where it lacks money.
+        chain: proofgrid_core::ids::ChainId,
+    },
     /// The contract refuses it.
     #[error("{what} would revert: {reason}")]
     WouldRevert {
@@ -201,6 +216,12 @@ impl Sender {
         request.to = Some(to);
         match self.chain.estimate_gas(request).await {
             Ok(gas) => Ok(gas.saturating_add(gas / 3)),
+            Err(RpcError::Refused { message, revert: None, .. })
+                if classify(&message) == Refusal::InsufficientFunds =>
+            {
+                let (account, chain) = (self.address(), self.chain.id());
+                Err(SendError::Unfunded { what, account, value_wei: value, chain })
+            }
             Err(RpcError::Refused { message, revert, .. }) => {
                 let reason = explain_revert(&message, revert.as_ref());
                 Err(SendError::WouldRevert { what, reason })

@@ -186,6 +186,9 @@ async fn a_job_nobody_settled_is_refunded_after_its_deadline_and_the_oracle_says
     let contracts = net.deployment.contracts;
     let mut requester = Sender::new(net.chain.clone(), account(&net.chain, 90).await);
     let job = net.new_job(1).await;
+    let mut poor = Sender::new(net.chain.clone(), support::penniless(91));
+    let broke = deploy::create_job(&mut poor, &contracts, &job).await.unwrap_err();
+    assert!(broke.to_string().contains("send it some of chain"), "{broke}");
     let created = deploy::create_job(&mut requester, &contracts, &job).await.unwrap();
     let early = deploy::refund(&mut requester, contracts.task_manager, created.job).await;
     let early = early.unwrap_err();

@@ -6,7 +6,7 @@ use clap::Subcommand;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::devnet::demo::{self, DemoOptions};
-use crate::devnet::network::{Devnet, DevnetOptions};
+use crate::devnet::network::{Devnet, DevnetOptions, REQUESTER};
 use crate::exit::{CliResult, Exit, fail};
 use crate::output::{self, Format};
 use crate::runtime::block_on;
@@ -101,7 +101,7 @@ async fn up(options: DevnetOptions) -> CliResult {
     let mut devnet = Devnet::start(options, &output::line).await?;
     let layout = devnet.layout();
     output::line(&format!("network file  {}", layout.network().display()));
-    output::line(&format!("wallet        {}", layout.key("requester").display()));
+    output::line(&format!("wallet        {}", layout.key(REQUESTER).display()));
     output::line(&format!("password      {}", layout.password().display()));
     output::line(&format!("logs          {}", layout.logs().display()));
     output::line("running; Ctrl-C ends it");

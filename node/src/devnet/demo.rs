@@ -10,7 +10,7 @@ use proofgrid_core::crypto::secp::WalletKey;
 use proofgrid_core::ids::JobId;
 use proofgrid_core::limits::{PROOF_BYTES_MAX, SEGMENTS_MAX};
 
-use super::network::{Devnet, DevnetOptions};
+use super::network::{Devnet, DevnetOptions, REQUESTER};
 use super::progress::{JobProgress, Progress};
 use super::summary::{Checks, JobSummary, Summary};
 use crate::cli::WalletArgs;
@@ -105,7 +105,7 @@ async fn requester(
     contract: bool,
     input: &Path,
 ) -> CliResult<(WalletKey, SubmitArgs)> {
-    let key = if contract { "newcomer" } else { "requester" };
+    let key = if contract { "newcomer" } else { REQUESTER };
     let wallet = devnet.new_wallet_if_missing(key)?;
     if contract {
         devnet.fund(&[wallet.address()], U256::from(FEE_WEI) * U256::from(100u64)).await?;

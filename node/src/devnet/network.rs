@@ -32,6 +32,8 @@ const START_TIMEOUT: Duration = Duration::from_secs(120);
 const GAS_MONEY_ETHER: u64 = 10;
 /// The wallet that may steer the dispatcher.
 pub const ADMINISTRATOR: &str = "administrator";
+/// Name of the wallet with which a person submits; it has money for gas and small fees.
+pub const REQUESTER: &str = "requester";
 /// Name of the EVM node among the processes.
 pub const CHAIN: &str = "anvil";
 /// File in the network's folder that the EVM node keeps its state in.
@@ -144,8 +146,9 @@ impl Devnet {
             joining.push((wallet, bls, stake));
         }
         let oracle = make_wallet(&self.layout, "oracle")?.address();
+        let requester = make_wallet(&self.layout, REQUESTER)?.address();
         let mut accounts = self.operators.clone();
-        accounts.push(oracle);
+        accounts.extend([oracle, requester]);
         self.fund(&accounts, U256::from(GAS_MONEY_ETHER) * U256::from(TOKEN_WEI)).await?;
         self.chain.join(&joining).await?;
         self.chain.snapshot().await?;
@@ -154,7 +157,7 @@ impl Devnet {
 
     fn write_configs(&self) -> anyhow::Result<()> {
         let oracle = self.new_wallet_if_missing("oracle")?.address();
-        make_wallet(&self.layout, "requester")?;
+        self.new_wallet_if_missing(REQUESTER)?;
         let writer = ConfigWriter {
             layout: &self.layout,
             network: &self.network,

@@ -130,6 +130,11 @@ pub async fn account(chain: &Chain, number: u8) -> OracleKey {
     key
 }
 
+/// An account that holds nothing.
+pub fn penniless(number: u8) -> OracleKey {
+    OracleKey::from_bytes(&[number; 32]).unwrap()
+}
+
 pub struct Operator {
     pub address: Address,
     pub bls: SecretKey,
