@@ -1,7 +1,9 @@
 //! What a prover's messages mean.
 
-use proofgrid_core::ids::Role;
-use proofgrid_core::network::{Answer, Input, LeaseRef, ProofReport, ProverCapabilities, Refusal};
+use proofgrid_core::ids::{Address, Role};
+use proofgrid_core::network::{
+    Answer, Input, LeaseRef, ProofReport, ProverCapabilities, Refusal, State, TaskState, Try,
+};
 use proofgrid_proto::convert::{
     Challenge, CompletionReply, Hello, LoginProof, ProverMessage, ProverOrder, Welcome,
 };
@@ -88,6 +90,17 @@ fn reply(
     })
 }
 
+/// Whether a proof for this lease would still count, although the lease may have passed on: the try was
+/// the prover's own, and nobody has proved the task. Its bytes have to come in first.
+fn may_come_late(state: &State, prover: &Address, lease: &LeaseRef) -> bool {
+    let Ok((_, task)) = state.task(&lease.task) else { return false };
+    let unproved = matches!(task.state, TaskState::Queued | TaskState::Leased(_));
+    let is_own = |found: &Try| {
+        (found.attempt, found.token, found.prover) == (lease.attempt, lease.token, *prover)
+    };
+    unproved && task.tries.iter().any(is_own)
+}
+
 impl ProverGate {
     async fn register(
         &mut self,
@@ -95,8 +108,14 @@ impl ProverGate {
         capabilities: ProverCapabilities,
         holding: Vec<LeaseRef>,
     ) -> Result<(), EdgeError> {
-        let session = link.session();
+        let (session, prover) = (link.session(), link.address);
         link.shared.directory.set_capabilities(session, capabilities.clone());
+        let claimed = holding.clone();
+        let late = link.shared.actor.read(move |view| {
+            let state = view.network.state();
+            claimed.iter().filter(|lease| may_come_late(state, &prover, lease)).count()
+        });
+        link.shared.directory.count_resumed(session, late.await?);
         let input = Input::ProverConnected { prover: link.address, session, capabilities, holding };
         let directory = std::sync::Arc::clone(&link.shared.directory);
         let answer = reply(link, move |answer| match answer {
