@@ -14,6 +14,8 @@ use proofgrid_proto::convert::AdminCall;
 use proofgrid_proto::v1;
 use proofgrid_proto::v1::admin_service_client::AdminServiceClient;
 
+use tonic::{Code, Response, Status};
+
 use crate::{Scenario, binary};
 
 /// Milliseconds by which an administrator's call is dated ahead: its nonce must lie above the moment
@@ -128,23 +130,60 @@ impl Scenario {
             .context("the binary runs")
     }
 
-    /// Takes a prover out of the rotation or back in, as the network's administrator.
+    /// Takes a prover out of the rotation or back in, as the network's administrator, once it is there.
     ///
     /// # Errors
     /// When the dispatcher refuses.
     pub fn drain(&self, prover: Address, drain: v1::Drain) -> anyhow::Result<u32> {
+        self.wait_until(&format!("prover {prover} is connected"), || {
+            match self.send_drain(self.drain_request(prover, drain)?)? {
+                Ok(answer) => Ok(Some(answer.into_inner().leases)),
+                Err(status) if status.code() == Code::NotFound => Ok(None),
+                Err(status) => Err(status.into()),
+            }
+        })
+    }
+
+    /// A signed request to drain a prover or to take it back.
+    ///
+    /// # Errors
+    /// When it cannot be signed.
+    pub fn drain_request(
+        &self,
+        prover: Address,
+        drain: v1::Drain,
+    ) -> anyhow::Result<v1::DrainNodeRequest> {
         let call = match drain {
             v1::Drain::Start => AdminCall::Drain(prover),
             _ => AdminCall::Undrain(prover),
         };
         let operator = prover.as_bytes().to_vec();
-        let url = self.devnet.network().dispatcher_url.clone();
         let authority = Some(self.authority(call)?);
-        let request = v1::DrainNodeRequest { authority, operator, drain: drain.into() };
-        let answer = self.block_on(async {
-            AdminServiceClient::connect(url).await?.drain_node(request).await.map_err(Into::into)
-        });
-        answer.map(|answer: tonic::Response<v1::DrainNodeResponse>| answer.into_inner().leases)
+        Ok(v1::DrainNodeRequest { authority, operator, drain: drain.into() })
+    }
+
+    /// Sends such a request.
+    ///
+    /// # Errors
+    /// When the dispatcher is away.
+    pub fn send_drain(
+        &self,
+        request: v1::DrainNodeRequest,
+    ) -> anyhow::Result<Result<Response<v1::DrainNodeResponse>, Status>> {
+        let url = self.devnet.network().dispatcher_url.clone();
+        let mut client = self.block_on(AdminServiceClient::connect(url))?;
+        Ok(self.block_on(client.drain_node(request)))
+    }
+
+    /// Waits until the dispatcher answers.
+    ///
+    /// # Errors
+    /// When it does not.
+    pub fn wait_for_dispatcher(&self) -> anyhow::Result<()> {
+        let network = self.devnet.network_args();
+        self.wait_until("the dispatcher answers", || {
+            Ok(self.block_on(async { Client::connect(&network).await }).ok().map(|_| ()))
+        })
     }
 
     fn authority(&self, call: AdminCall) -> anyhow::Result<v1::AdminAuthority> {

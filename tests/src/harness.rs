@@ -170,7 +170,7 @@ fn run_case(group: &Group, case: &Case, network: &mut Option<Scenario>) -> Optio
         catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|_| Err(anyhow!("it panicked")));
     let error = result.err()?;
     let logs = network.as_ref().map(|scenario| scenario.logs(25)).unwrap_or_default();
-    Some(format!("{error:?}\n{logs}"))
+    Some(format!("{error:#}\n{logs}"))
 }
 
 /// Ends a network and searches what it leaves for its secrets.
@@ -182,7 +182,7 @@ fn end(group: &Group, network: Option<Scenario>) -> Option<Outcome> {
     let failed = match leaks(scenario.devnet.layout()) {
         Ok(found) if found.is_empty() => None,
         Ok(found) => Some(format!("secrets were written: {found:#?}")),
-        Err(error) => Some(format!("{error:?}")),
+        Err(error) => Some(format!("{error:#}")),
     };
     say(&name, started, failed.as_deref());
     Some(Outcome { name, failed })

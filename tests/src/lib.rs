@@ -180,6 +180,11 @@ impl Scenario {
         self.jobs.borrow().clone()
     }
 
+    /// A job that the chain has taken back: nobody need know it.
+    pub fn forget(&self, job: JobId) {
+        self.jobs.borrow_mut().retain(|known| *known != job);
+    }
+
     /// The scenario's runtime.
     #[must_use]
     pub fn handle(&self) -> tokio::runtime::Handle {

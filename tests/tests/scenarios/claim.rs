@@ -20,7 +20,8 @@ pub fn network_without_intake(options: &mut DevnetOptions) {
     options.tuning.judge_at_intake = false;
 }
 
-fn start_liar(scenario: &mut Scenario) -> anyhow::Result<()> {
+/// Starts the liar.
+pub fn start_liar(scenario: &mut Scenario) -> anyhow::Result<()> {
     let mut command = Command::new(Path::new(env!("CARGO_BIN_EXE_proofgrid-hostile")));
     command.args(["prover", "other-messages", "--config"]);
     command.arg(scenario.devnet.layout().config("prover-1"));

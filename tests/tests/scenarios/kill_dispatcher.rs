@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
 use proofgrid_core::ids::JobId;
-use proofgrid_tests::{NewJob, PATIENCE, Scenario};
+use proofgrid_tests::{NewJob, PATIENCE, POLL, Scenario};
 
 /// Kills, one job each.
 const KILLS: u64 = 20;
@@ -52,12 +52,13 @@ fn wait_for_position(
     let started = Instant::now();
     while position(scenario) < from + records {
         ensure!(started.elapsed() < PATIENCE, "the journal stands still");
-        if started.elapsed() > Duration::from_secs(5)
-            && scenario.job(job)?.is_some_and(|view| view.ended())
-        {
+        let look = Instant::now() + POLL;
+        while position(scenario) < from + records && Instant::now() < look {
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        if scenario.job(job)?.is_some_and(|view| view.ended()) {
             break;
         }
-        std::thread::sleep(Duration::from_millis(2));
     }
     Ok(())
 }

@@ -1,0 +1,59 @@
+//! A verifier votes twice, the second time for the other verdict: the first word counts, once.
+
+use anyhow::ensure;
+use proofgrid_core::network::InvalidDetail;
+use proofgrid_core::statement::Verdict;
+use proofgrid_core::units::Millis;
+use proofgrid_proto::convert::{VerifierMessage, VerifierOrder};
+use proofgrid_tests::peer::Verifier;
+use proofgrid_tests::{NewJob, Scenario};
+
+use crate::common::settles;
+use crate::verifiers::{vote, voted_valid};
+
+pub fn run(scenario: &mut Scenario) -> anyhow::Result<()> {
+    // Whether this key's 10 % count once, twice or on the other side decides nothing yet: 30 % and 10 %
+    // are all who speak.
+    for name in ["verifier-1", "verifier-3"] {
+        scenario.pause(name)?;
+    }
+    scenario.kill("verifier-4")?;
+    let mut liar = Verifier::join(scenario, "verifier-4")?;
+    let job = scenario.submit(&NewJob::fibonacci(scenario.nonce()))?;
+    let offer = liar.statement()?;
+    let first = liar.sign(vote(&offer, Verdict::Valid));
+    let recorded = |order| match order {
+        VerifierOrder::VoteRecorded(statement) => Some(statement),
+        VerifierOrder::Refused(refused) => {
+            eprintln!("the second vote is refused: {}", refused.text);
+            Some(offer.digest)
+        }
+        _ => None,
+    };
+    for _ in 0..2 {
+        liar.vote(&first)?;
+        liar.expect("an answer to the vote", recorded)?;
+    }
+    voted_valid(scenario, job, 40)?;
+    let second = liar.sign(vote(&offer, Verdict::Invalid));
+    liar.send(VerifierMessage::Vote {
+        vote: second.vote,
+        signature: second.signature,
+        detail: Some(InvalidDetail { segment: 0, reason: "on second thoughts".into() }),
+        judged_in: Millis::new(1),
+    })?;
+    liar.expect("an answer to the second vote", recorded)?;
+    let votes = voted_valid(scenario, job, 40)?;
+    ensure!((votes.num_votes, votes.stake_invalid) == (2, 0), "once, as at first: {votes:?}");
+
+    for name in ["verifier-1", "verifier-3"] {
+        scenario.resume(name)?;
+    }
+    scenario.wait_for_state(job, "settled")?;
+    let votes = voted_valid(scenario, job, 100)?;
+    ensure!((votes.num_votes, votes.stake_invalid) == (4, 0), "each once: {votes:?}");
+    drop(liar);
+    scenario.restart("verifier-4")?;
+    settles(scenario)?;
+    Ok(())
+}

@@ -1,0 +1,50 @@
+//! kill -9 of verifiers that a quorum needs, before and after their vote: it waits for them, and nobody
+//! votes twice.
+
+use anyhow::ensure;
+use proofgrid_core::ids::JobId;
+use proofgrid_tests::{NewJob, Scenario};
+
+use crate::verifiers::voted_valid;
+
+fn all_voted_once(scenario: &Scenario, job: JobId) -> anyhow::Result<()> {
+    let votes = voted_valid(scenario, job, 100)?;
+    ensure!((votes.num_votes, votes.stake_invalid) == (4, 0), "each once: {votes:?}");
+    Ok(())
+}
+
+/// The statement is in their hands and no vote is out.
+pub fn before_the_vote(scenario: &mut Scenario) -> anyhow::Result<()> {
+    for name in ["verifier-1", "verifier-2"] {
+        scenario.pause(name)?;
+    }
+    let job = scenario.submit(&NewJob::fibonacci(scenario.nonce()))?;
+    voted_valid(scenario, job, 30)?;
+    for name in ["verifier-1", "verifier-2"] {
+        scenario.kill(name)?;
+    }
+    scenario.restart("verifier-2")?;
+    voted_valid(scenario, job, 60)?;
+    let view = scenario.wait_for(job, "known", |_| true)?;
+    ensure!(view.certificate.is_empty(), "60 % certify nothing");
+    scenario.restart("verifier-1")?;
+    scenario.wait_for_state(job, "settled")?;
+    all_voted_once(scenario, job)
+}
+
+/// Its vote is out; it attests after the restart, from its log.
+pub fn after_the_vote(scenario: &mut Scenario) -> anyhow::Result<()> {
+    let others = ["verifier-2", "verifier-3", "verifier-4"];
+    for name in others {
+        scenario.pause(name)?;
+    }
+    let job = scenario.submit(&NewJob::fibonacci(scenario.nonce()))?;
+    voted_valid(scenario, job, 40)?;
+    scenario.kill("verifier-1")?;
+    scenario.restart("verifier-1")?;
+    for name in others {
+        scenario.resume(name)?;
+    }
+    scenario.wait_for_state(job, "settled")?;
+    all_voted_once(scenario, job)
+}
