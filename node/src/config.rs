@@ -54,7 +54,7 @@ pub struct StoreConfig {
 }
 
 fn default_engine() -> String {
-    EngineKind::Sled.name().to_owned()
+    EngineKind::DEFAULT.name().to_owned()
 }
 
 /// Limits of the judge's child processes, below those of each program's manifest.

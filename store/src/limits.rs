@@ -22,8 +22,8 @@ pub const COMMIT_TIME_MAX: Duration = Duration::from_secs(10);
 pub const REPLAY_PAGE_RECORDS: usize = 256;
 /// Records that one step of a truncation removes; commits of others run between two steps.
 pub const TRUNCATE_PAGE_RECORDS: u64 = 4096;
-/// Cache of the sled engine in bytes. The journal is read once, at start, so it needs little.
-pub const SLED_CACHE_BYTES: usize = 32 << 20;
+/// Cache of an embedded engine in bytes. The journal is read once, at start, so it needs little.
+pub const ENGINE_CACHE_BYTES: usize = 32 << 20;
 /// Bytes of one read from a blob that is streamed (256 KiB: one gRPC chunk).
 pub const BLOB_CHUNK_BYTES: usize = 256 << 10;
 /// Most bytes of one blob unless configured otherwise (64 MiB, the network's input limit).

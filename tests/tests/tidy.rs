@@ -42,6 +42,7 @@ const ALLOWED_EDGES: &[(&str, &[&str])] = &[
 const HEAVY_HOMES: &[(&str, &[&str])] = &[
     ("alloy", &["oracle"]),
     ("sled", &["store"]),
+    ("redb", &["store"]),
     ("object_store", &["store"]),
     ("clap*", &["node"]),
     ("cudarc", &["gpu-kernels"]),

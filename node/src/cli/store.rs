@@ -20,7 +20,7 @@ pub enum StoreCommand {
         /// Directory of the journal.
         directory: PathBuf,
         /// Engine that wrote it.
-        #[arg(long, default_value = "sled")]
+        #[arg(long, default_value = EngineKind::DEFAULT.name())]
         engine: EngineKind,
     },
     /// Write every record to a file that any engine can import.
@@ -31,7 +31,7 @@ pub enum StoreCommand {
         #[arg(long)]
         out: PathBuf,
         /// Engine that wrote it.
-        #[arg(long, default_value = "sled")]
+        #[arg(long, default_value = EngineKind::DEFAULT.name())]
         engine: EngineKind,
     },
     /// Fill an empty journal from an export.
@@ -42,7 +42,7 @@ pub enum StoreCommand {
         #[arg(long)]
         from: PathBuf,
         /// Engine to write with.
-        #[arg(long, default_value = "sled")]
+        #[arg(long, default_value = EngineKind::DEFAULT.name())]
         engine: EngineKind,
     },
 }

@@ -1,5 +1,9 @@
 //! The seam between the journal and what keeps its records.
 
+use std::any::Any;
+use std::fmt::Display;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
 use thiserror::Error;
 
 use super::record::Sequence;
@@ -51,4 +55,28 @@ pub trait Engine: Send {
     /// # Errors
     /// Fatal: what is stored is unknown. Never retried.
     fn truncate_before(&mut self, first: Sequence, start: Vec<u8>) -> Result<(), EngineError>;
+}
+
+/// Runs a call of an engine. Engines assert on what they find on the disk; an assertion is an error
+/// here, not an abort.
+pub(super) fn contained<T, E: Display>(
+    engine: &'static str,
+    action: &'static str,
+    run: impl FnOnce() -> Result<T, E>,
+) -> Result<T, EngineError> {
+    let problem = match catch_unwind(AssertUnwindSafe(run)) {
+        Ok(Ok(value)) => return Ok(value),
+        Ok(Err(error)) => error.to_string(),
+        Err(panic) => panic_text(panic.as_ref()),
+    };
+    Err(EngineError { engine, action, problem })
+}
+
+/// What a panic said, as far as it said it in words.
+fn panic_text(panic: &(dyn Any + Send)) -> String {
+    panic
+        .downcast_ref::<&str>()
+        .map(|text| (*text).to_owned())
+        .or_else(|| panic.downcast_ref::<String>().cloned())
+        .unwrap_or_else(|| "it panicked without a message".to_owned())
 }

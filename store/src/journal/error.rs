@@ -46,21 +46,22 @@ pub enum JournalError {
         /// The other process as far as known, e.g. ` (pid 17)`.
         holder: String,
     },
-    /// The directory was written by another engine or version.
+    /// The directory was written by another engine or layout.
     #[error(
-        "the journal {directory} was written by {found}, this build uses {expected}; export it \
-         with the old build and import it into an empty directory"
+        "the journal {directory} was written by {found}, this node is to use {expected}; name its \
+         engine in the configuration, or export it with that engine (with the old build, if the \
+         layout differs) and import it into an empty directory"
     )]
     OtherEngine {
         /// The directory.
         directory: PathBuf,
         /// Engine and format found.
         found: String,
-        /// Engine and format of this build.
+        /// Engine and format asked for.
         expected: String,
     },
     /// The configuration names an engine that does not exist.
-    #[error("there is no journal engine {name:?}; use \"sled\" or \"memory\"")]
+    #[error("there is no journal engine {name:?}; use \"sled\", \"redb\" or \"memory\"")]
     UnknownEngine {
         /// The name given.
         name: String,

@@ -15,6 +15,7 @@ mod error;
 mod memory;
 mod owner;
 mod record;
+mod redb_engine;
 mod sled_engine;
 mod transfer;
 
@@ -48,18 +49,24 @@ use crate::limits::{
 /// Which engine keeps the records.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EngineKind {
-    /// sled, pinned to one alpha release, in a directory. The default.
+    /// sled, pinned to one alpha release, in a directory.
     Sled,
+    /// redb, in one file.
+    Redb,
     /// A map in memory that is gone with the process; for tests and dry runs.
     Memory,
 }
 
 impl EngineKind {
+    /// What is used unless something else is configured; why is in `docs/adr/0009`.
+    pub const DEFAULT: Self = Self::Sled;
+
     /// The name in configuration files.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
             Self::Sled => "sled",
+            Self::Redb => "redb",
             Self::Memory => "memory",
         }
     }
@@ -71,6 +78,7 @@ impl FromStr for EngineKind {
     fn from_str(text: &str) -> Result<Self, JournalError> {
         match text {
             "sled" => Ok(Self::Sled),
+            "redb" => Ok(Self::Redb),
             "memory" => Ok(Self::Memory),
             other => Err(JournalError::UnknownEngine { name: other.chars().take(40).collect() }),
         }
@@ -96,7 +104,7 @@ impl JournalConfig {
     pub fn new(directory: impl AsRef<Path>) -> Self {
         Self {
             directory: directory.as_ref().to_path_buf(),
-            engine: EngineKind::Sled,
+            engine: EngineKind::DEFAULT,
             group_wait: GROUP_WAIT,
             commit_time_max: COMMIT_TIME_MAX,
         }
@@ -441,6 +449,11 @@ fn open_engine(
         EngineKind::Sled => {
             let lock = DirectoryLock::take(&config.directory, config.engine)?;
             let engine = sled_engine::SledEngine::open(&config.directory.join("sled"))?;
+            Ok((Box::new(engine), Some(lock)))
+        }
+        EngineKind::Redb => {
+            let lock = DirectoryLock::take(&config.directory, config.engine)?;
+            let engine = redb_engine::RedbEngine::open(&config.directory.join("records.redb"))?;
             Ok((Box::new(engine), Some(lock)))
         }
     }

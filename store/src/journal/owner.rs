@@ -1,7 +1,7 @@
 //! The thread that owns the engine, and the thread that watches it.
 
 use std::collections::VecDeque;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TryRecvError, sync_channel};
 use std::thread::JoinHandle;
@@ -10,10 +10,9 @@ use std::time::{Duration, Instant};
 use tokio::sync::{OwnedSemaphorePermit, oneshot, watch};
 
 use super::directory::DirectoryLock;
-use super::engine::{Engine, EngineError};
+use super::engine::{Engine, EngineError, contained};
 use super::error::JournalError;
 use super::record::{self, RecordError, Sequence};
-use super::sled_engine::panic_text;
 use super::{Committed, Health, JournalConfig, JournalStats, Record};
 use crate::limits::{GROUP_BYTES_MAX, GROUP_RECORDS_MAX, TRUNCATE_PAGE_RECORDS};
 
@@ -232,9 +231,7 @@ impl Owner {
         let _ = self.watchdog.send(Pulse::Begin);
         let engine = self.engine.as_mut();
         let name = engine.name();
-        let result = catch_unwind(AssertUnwindSafe(|| write(engine))).unwrap_or_else(|panic| {
-            Err(EngineError { engine: name, action, problem: panic_text(panic.as_ref()) })
-        });
+        let result = contained(name, action, || Ok::<_, Infallible>(write(engine))).flatten();
         let _ = self.watchdog.send(Pulse::End);
         result?;
         // A write that ended after the watchdog fired is durable, but its callers were told that

@@ -7,6 +7,10 @@ use futures::{StreamExt, TryStreamExt};
 use super::*;
 use crate::limits::TRUNCATE_PAGE_RECORDS;
 
+mod conformance;
+mod homes;
+mod model;
+
 /// Engine whose commits wait for the test, then end as the test says.
 struct Gated {
     inner: MemoryEngine,
@@ -67,29 +71,6 @@ async fn append_all(journal: &Journal, records: Vec<Vec<u8>>) -> Committed {
 
 fn numbered(range: std::ops::Range<u32>) -> Vec<Vec<u8>> {
     range.map(|number| number.to_be_bytes().to_vec()).collect()
-}
-
-#[tokio::test]
-async fn appends_keep_their_order_over_reopening() {
-    let directory = tempfile::tempdir().expect("a directory");
-    let config = JournalConfig::new(directory.path());
-    for round in 0..3u32 {
-        let journal = Journal::open(&config).expect("opens");
-        let expected = numbered(0..round * 700);
-        assert_eq!(payloads(&journal, Sequence::FIRST).await.expect("whole"), expected);
-        for start in (round * 700..(round + 1) * 700).step_by(100) {
-            let committed = append_all(&journal, numbered(start..start + 100)).await;
-            assert_eq!(committed.first, Sequence::new(u64::from(start) + 1));
-            assert_eq!(committed.last, Sequence::new(u64::from(start) + 100));
-        }
-        assert_eq!(journal.stats().last_sequence, u64::from(round + 1) * 700);
-        journal.close().await.expect("closes");
-    }
-    let journal = Journal::open(&config).expect("opens");
-    let tail = payloads(&journal, Sequence::new(2099)).await.expect("whole");
-    assert_eq!(tail, numbered(2098..2100));
-    assert!(payloads(&journal, Sequence::new(2101)).await.expect("whole").is_empty());
-    journal.close().await.expect("closes");
 }
 
 #[tokio::test]
@@ -239,143 +220,6 @@ async fn a_damaged_or_missing_record_is_named() {
     assert_eq!(error, JournalError::Record(RecordError::Missing { expected, got }));
 }
 
-#[tokio::test]
-async fn one_process_and_one_engine_per_directory() {
-    let directory = tempfile::tempdir().expect("a directory");
-    let config = JournalConfig::new(directory.path());
-    let journal = Journal::open(&config).expect("opens");
-    let error = Journal::open(&config).expect_err("locked");
-    assert!(matches!(error, JournalError::Locked { .. }), "{error}");
-    assert!(error.to_string().contains(&std::process::id().to_string()), "{error}");
-    journal.close().await.expect("closes");
-    let format = directory.path().join("FORMAT");
-    std::fs::write(&format, "proofgrid-journal redb record-v1\n").expect("writes");
-    let error = Journal::open(&config).expect_err("another engine");
-    assert!(matches!(error, JournalError::OtherEngine { .. }), "{error}");
-    assert!("postgres".parse::<EngineKind>().is_err());
-    assert_eq!("sled".parse(), Ok(EngineKind::Sled));
-}
-
-#[tokio::test]
-async fn dropping_every_handle_releases_the_directory() {
-    let directory = tempfile::tempdir().expect("a directory");
-    let config = JournalConfig::new(directory.path());
-    let journal = Journal::open(&config).expect("opens");
-    append_all(&journal, numbered(0..10)).await;
-    let thread = journal.thread.lock().expect("free").take().expect("running");
-    drop(journal);
-    thread.join().expect("ends by itself");
-    let journal = Journal::open(&config).expect("opens again");
-    assert_eq!(payloads(&journal, Sequence::FIRST).await.expect("whole").len(), 10);
-}
-
-async fn filled(config: &JournalConfig, num_records: u32) {
-    let journal = Journal::open(config).expect("opens");
-    append_all(&journal, numbered(0..num_records)).await;
-    journal.close().await.expect("closes");
-}
-
-#[tokio::test]
-async fn an_export_moves_every_record_to_an_empty_journal() {
-    let (old, new) = (tempfile::tempdir().expect("dir"), tempfile::tempdir().expect("dir"));
-    let (old, new) = (JournalConfig::new(old.path()), JournalConfig::new(new.path()));
-    filled(&old, 1000).await;
-    let summary = JournalSummary { first: Sequence::FIRST, records: 1000, payload_bytes: 4000 };
-    assert_eq!(verify(&old), Ok(summary));
-    let mut file = Vec::new();
-    assert_eq!(export(&old, &mut file), Ok(summary));
-    assert_eq!(import(&new, &mut file.as_slice()), Ok(summary));
-    assert_eq!(verify(&new), Ok(summary));
-    let again = import(&new, &mut file.as_slice());
-    assert_eq!(again, Err(JournalError::NotEmpty { last: Sequence::new(1000) }));
-    let journal = Journal::open(&new).expect("opens");
-    assert_eq!(payloads(&journal, Sequence::FIRST).await.expect("whole"), numbered(0..1000));
-    assert_eq!(append_all(&journal, numbered(0..1)).await.first, Sequence::new(1001));
-}
-
-#[tokio::test]
-async fn an_export_that_is_cut_or_changed_is_refused() {
-    let directory = tempfile::tempdir().expect("a directory");
-    let config = JournalConfig::new(directory.path());
-    filled(&config, 3).await;
-    let mut file = Vec::new();
-    export(&config, &mut file).expect("exports");
-    let empty = JournalConfig::memory();
-    for length in 0..file.len() {
-        let result = import(&empty, &mut &file[..length]);
-        assert!(matches!(result, Err(JournalError::Export { .. })), "cut to {length}: {result:?}");
-    }
-    for place in 0..file.len() {
-        let mut changed = file.clone();
-        changed[place] ^= 1;
-        assert!(import(&empty, &mut changed.as_slice()).is_err(), "byte {place}");
-    }
-}
-
-#[tokio::test]
-async fn a_truncated_journal_starts_where_it_was_told_to() {
-    let directory = tempfile::tempdir().expect("a directory");
-    let config = JournalConfig::new(directory.path());
-    filled(&config, 100).await;
-    let journal = Journal::open(&config).expect("opens");
-    assert_eq!(journal.first_sequence(), Sequence::FIRST);
-    let (first, next) = (Sequence::new(41), Sequence::new(102));
-    journal.truncate_before(first).await.expect("truncates");
-    journal.truncate_before(Sequence::new(7)).await.expect("was truncated already");
-    let ahead = journal.truncate_before(next).await;
-    assert_eq!(ahead, Err(JournalError::TruncatedAhead { first: next, next: Sequence::new(101) }));
-    journal.close().await.expect("closes");
-
-    let journal = Journal::open(&config).expect("opens");
-    assert_eq!(journal.first_sequence(), first);
-    assert_eq!(payloads(&journal, first).await.expect("whole"), numbered(40..100));
-    let gone = payloads(&journal, Sequence::new(40)).await;
-    assert_eq!(gone, Err(JournalError::Truncated { from: Sequence::new(40), first }));
-    assert_eq!(append_all(&journal, numbered(100..101)).await.first, Sequence::new(101));
-}
-
-#[tokio::test]
-async fn a_journal_truncated_to_nothing_goes_on_with_the_next_sequence() {
-    let directory = tempfile::tempdir().expect("a directory");
-    let config = JournalConfig::new(directory.path());
-    filled(&config, 100).await;
-    let journal = Journal::open(&config).expect("opens");
-    let next = Sequence::new(101);
-    journal.truncate_before(next).await.expect("truncates");
-    journal.close().await.expect("closes");
-    let empty = JournalSummary { first: next, records: 0, payload_bytes: 0 };
-    assert_eq!(verify(&config), Ok(empty));
-    let journal = Journal::open(&config).expect("opens");
-    assert_eq!(journal.stats().last_sequence, 100);
-    assert!(payloads(&journal, next).await.expect("empty").is_empty());
-    let committed = append_all(&journal, numbered(100..101)).await;
-    assert_eq!((committed.first, journal.first_sequence()), (next, next));
-}
-
-#[tokio::test]
-async fn an_export_keeps_where_a_truncated_journal_starts() {
-    let (old, new) = (tempfile::tempdir().expect("dir"), tempfile::tempdir().expect("dir"));
-    let (old, new) = (JournalConfig::new(old.path()), JournalConfig::new(new.path()));
-    filled(&old, 10).await;
-    let journal = Journal::open(&old).expect("opens");
-    journal.truncate_before(Sequence::new(8)).await.expect("truncates");
-    journal.close().await.expect("closes");
-    let mut file = Vec::new();
-    let summary = export(&old, &mut file).expect("exports");
-    assert_eq!((summary.first, summary.records), (Sequence::new(8), 3));
-    for place in 0..file.len() {
-        let mut changed = file.clone();
-        changed[place] ^= 1;
-        let result = import(&JournalConfig::memory(), &mut changed.as_slice());
-        assert!(result.is_err(), "byte {place}");
-    }
-    assert_eq!(import(&new, &mut file.as_slice()), Ok(summary));
-    assert_eq!(verify(&new), Ok(summary));
-    let journal = Journal::open(&new).expect("opens");
-    assert_eq!(payloads(&journal, Sequence::new(8)).await.expect("whole"), numbered(7..10));
-    assert_eq!(append_all(&journal, numbered(0..1)).await.first, Sequence::new(11));
-}
-
 /// An engine that holds these records, and a start if one is given.
 fn holding(range: std::ops::Range<u64>, start: Option<u64>) -> MemoryEngine {
     let mut engine = MemoryEngine::default();
@@ -449,55 +293,12 @@ async fn a_failed_truncation_is_fatal_and_is_not_taken_back() {
     assert_eq!(journal.append(numbered(0..1)).await.err(), Some(expected));
 }
 
-/// Every file below a directory.
-fn files_below(directory: &Path) -> Vec<PathBuf> {
-    let mut files = Vec::new();
-    for entry in std::fs::read_dir(directory).expect("a directory").flatten() {
-        match entry.path() {
-            path if path.is_dir() => files.extend(files_below(&path)),
-            path => files.push(path),
-        }
+#[test]
+fn an_unknown_engine_is_named_with_the_known_ones() {
+    let error = "postgres".parse::<EngineKind>().expect_err("unknown").to_string();
+    for kind in [EngineKind::Sled, EngineKind::Redb, EngineKind::Memory] {
+        assert!(error.contains(kind.name()), "{error}");
     }
-    files.sort();
-    files
-}
-
-fn copy_directory(from: &Path, to: &Path) {
-    for file in files_below(from) {
-        let target = to.join(file.strip_prefix(from).expect("below"));
-        std::fs::create_dir_all(target.parent().expect("a parent")).expect("creates");
-        std::fs::copy(&file, &target).expect("copies");
-    }
-}
-
-/// Whatever is torn off the engine's files, what is replayed is a prefix of what was written.
-#[tokio::test]
-async fn a_torn_tail_never_gives_other_records() {
-    let directory = tempfile::tempdir().expect("a directory");
-    let origin = directory.path().join("origin");
-    let config = JournalConfig::new(&origin);
-    let journal = Journal::open(&config).expect("opens");
-    for number in 0..40 {
-        append_all(&journal, numbered(number..number + 1)).await;
-    }
-    journal.close().await.expect("closes");
-    let mut opened = 0;
-    for (case, file) in files_below(&origin.join("sled")).iter().enumerate() {
-        let length = std::fs::metadata(file).expect("a file").len();
-        for cut in [1, 7, 64].into_iter().filter(|cut| *cut < length) {
-            let torn = directory.path().join(format!("torn-{case}-{cut}"));
-            copy_directory(&origin, &torn);
-            let target = torn.join(file.strip_prefix(&origin).expect("below"));
-            let handle = std::fs::OpenOptions::new().write(true).open(target).expect("opens");
-            handle.set_len(length - cut).expect("cuts");
-            let Ok(journal) = Journal::open(&JournalConfig::new(&torn)) else { continue };
-            opened += 1;
-            let Ok(found) = payloads(&journal, Sequence::FIRST).await else { continue };
-            let whole = numbered(0..40);
-            assert!(whole.starts_with(&found), "{file:?} cut by {cut}: {found:?}");
-        }
-    }
-    assert!(opened > 0, "no torn journal opened, so nothing was tested");
 }
 
 #[tokio::test]
