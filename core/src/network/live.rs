@@ -85,7 +85,8 @@ pub(super) struct Live {
     /// Leases whose assignment may not have left before a restart.
     pub unsent: BTreeSet<TaskId>,
     pub verifiers: BTreeMap<Address, SessionId>,
-    pub oracles: BTreeMap<ChainId, SessionId>,
+    /// Connections of the oracles of each chain; none is empty.
+    pub oracles: BTreeMap<ChainId, BTreeSet<SessionId>>,
     pub timers: BTreeSet<(UnixMillis, Timer)>,
     /// Jobs whose next step is to be decided.
     pub dirty_jobs: BTreeSet<JobId>,

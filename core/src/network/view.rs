@@ -1,5 +1,6 @@
 //! What the API shows: copies of the state in the words of a requester or operator.
 
+use std::collections::BTreeSet;
 use std::ops::Bound;
 
 use crate::ids::{
@@ -412,7 +413,7 @@ impl Network {
         QueueStats {
             live_jobs: state.live_jobs,
             queued_tasks: state.queue.len(),
-            running_tasks: state.running.values().map(std::collections::BTreeSet::len).sum(),
+            running_tasks: state.running.values().map(BTreeSet::len).sum(),
             at_intake: state.at_intake.len(),
             voting: state.voting.len(),
             pending: state.pending.len(),
@@ -420,7 +421,7 @@ impl Network {
             posting: state.posting.len(),
             provers: self.live.provers.len(),
             verifiers: self.live.verifiers.len(),
-            oracles: self.live.oracles.len(),
+            oracles: self.live.oracles.values().map(BTreeSet::len).sum(),
             scheduler: self.live.stats,
             facts: state.facts,
         }

@@ -45,10 +45,7 @@ impl Network {
                 self.on_oracle_connected(step, chain, session)
             }
             Input::OracleDisconnected { chain, session } => {
-                if self.live.oracles.get(&chain) == Some(&session) {
-                    self.live.oracles.remove(&chain);
-                }
-                Ok(Answer::Done)
+                self.on_oracle_disconnected(step, chain, session)
             }
             Input::SubmissionUpdate { chain, subject, update } => {
                 self.on_submission(step, chain, subject, update)

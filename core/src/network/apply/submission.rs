@@ -37,7 +37,32 @@ impl Network {
         chain: ChainId,
         session: SessionId,
     ) -> Result<Answer, Refusal> {
-        self.live.oracles.insert(chain, session);
+        self.live.oracles.entry(chain).or_default().insert(session);
+        self.order_all(step, chain);
+        Ok(Answer::Done)
+    }
+
+    /// A chain may have several oracles, and of one oracle an older connection may end, or even
+    /// begin, after a newer one has begun. What the one that is gone may never have got goes to
+    /// those that are left.
+    pub(super) fn on_oracle_disconnected(
+        &mut self,
+        step: &mut Step,
+        chain: ChainId,
+        session: SessionId,
+    ) -> Result<Answer, Refusal> {
+        let Some(sessions) = self.live.oracles.get_mut(&chain) else { return Ok(Answer::Done) };
+        let was_there = sessions.remove(&session);
+        if sessions.is_empty() {
+            self.live.oracles.remove(&chain);
+        } else if was_there {
+            self.order_all(step, chain);
+        }
+        Ok(Answer::Done)
+    }
+
+    /// Orders everything that is owed to a chain.
+    fn order_all(&self, step: &mut Step, chain: ChainId) {
         let posting: Vec<CertificateId> = self.state.posting.iter().copied().collect();
         for id in posting {
             if self.state.certificates.get(&id).is_some_and(|b| b.certificate.target.chain == chain)
@@ -46,7 +71,6 @@ impl Network {
                 step.effects.extend(self.settle_effects(&id));
             }
         }
-        Ok(Answer::Done)
     }
 
     /// The order to post a certificate, while it is not final and an oracle is there.

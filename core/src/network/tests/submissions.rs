@@ -1,6 +1,6 @@
 //! Certificates and settlements on their way on-chain: when they are ordered, and ordered again.
 
-use crate::ids::JobId;
+use crate::ids::{JobId, SessionId};
 use crate::network::*;
 
 use super::world::*;
@@ -74,4 +74,21 @@ fn a_certificate_whose_epoch_ended_without_a_successor_goes_on_with_the_next_epo
     world.submission(subject, over());
     assert_eq!(world.state(&job), S::Verifying);
     assert_ne!(SubmissionSubject::Certificate(world.certify(&job)), subject);
+}
+
+#[test]
+fn an_oracle_stays_known_when_an_older_connection_ends_after_it() {
+    let (mut world, job, subject) = certified(spec(1, 1));
+    let session = SessionId::new(50);
+    let older = SessionId::new(40);
+    for session in [session, older] {
+        world.ok(Input::OracleConnected { chain: CHAIN, session });
+    }
+    world.ok(Input::OracleDisconnected { chain: CHAIN, session: older });
+    assert_eq!(world.network.stats().oracles, 2);
+    assert!(posts(&world.effects), "what the lost connection may not have got goes to the other");
+    world.submission(subject, SubmissionUpdate::Failed(SubmissionFailure::Refused("no".into())));
+    let retry = 2 * world.network.config().submit_retry_ms;
+    assert!(posts(&world.pass(retry)), "an oracle is connected, so it is asked again");
+    assert_eq!(world.state(&job), S::Certified);
 }
