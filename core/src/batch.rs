@@ -7,6 +7,7 @@
 //! one.
 
 use std::collections::BTreeMap;
+use std::io;
 
 use borsh::{BorshDeserialize, BorshSerialize};
 use thiserror::Error;
@@ -210,6 +211,20 @@ impl Batch {
             .filter(|(_, leaf)| own(&leaf.statement) != Some(leaf.verdict))
             .map(|(index, _)| index)
             .collect()
+    }
+}
+
+impl BorshSerialize for Batch {
+    fn serialize<W: io::Write>(&self, writer: &mut W) -> io::Result<()> {
+        self.leaves.serialize(writer)
+    }
+}
+
+impl BorshDeserialize for Batch {
+    /// Builds the tree again, as [`Batch::new`] does.
+    fn deserialize_reader<R: io::Read>(reader: &mut R) -> io::Result<Self> {
+        let leaves = Vec::deserialize_reader(reader)?;
+        Self::new(leaves).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
     }
 }
 

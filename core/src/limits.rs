@@ -14,6 +14,12 @@ pub const INPUT_BYTES_MAX: u64 = 64 << 20;
 pub const PROOF_BYTES_MAX: u64 = 32 << 20;
 /// Most jobs that may be live at once; a submit beyond it is refused with the number.
 pub const LIVE_JOBS_MAX: usize = 1_000_000;
+/// Most jobs that are known at once, ended ones that are not forgotten yet too: beyond it nobody can
+/// fill the memory with jobs that end at once.
+pub const KNOWN_JOBS_MAX: usize = 4_000_000;
+/// How far ahead the deadline of a job may lie, in seconds (30 days), as in `TaskManager`: an ended
+/// job is remembered until then.
+pub const DEADLINE_SECONDS_MAX: u64 = 30 * 86_400;
 /// Most jobs of one requester that may be live at once, so that one account cannot fill the queue.
 pub const LIVE_JOBS_PER_REQUESTER_MAX: usize = 10_000;
 /// Tries at a task before the job fails, infrastructure deaths not counted.

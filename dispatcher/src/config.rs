@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use proofgrid_core::ids::{Address, ChainContract, ChainId, NetworkId};
-use proofgrid_core::network::NetworkConfig;
+use proofgrid_core::network::{NetworkConfig, RetentionError};
 use proofgrid_core::units::ByteCount;
 use serde::{Deserialize, Deserializer};
 use thiserror::Error;
@@ -51,6 +51,9 @@ pub enum ConfigError {
         /// The chain.
         chain: ChainId,
     },
+    /// Something would be forgotten while it could still be asked for.
+    #[error(transparent)]
+    Retention(#[from] RetentionError),
     /// A bound that would stop everything.
     #[error("{key} = 0 would refuse everything; set at least 1")]
     Zero {
@@ -120,6 +123,9 @@ pub struct DispatcherConfig {
     /// Provers that the planner expects while none is connected.
     #[serde(default = "defaults::planning_provers")]
     pub planning_provers: u32,
+    /// Snapshots of the state.
+    #[serde(default)]
+    pub snapshots: SnapshotConfig,
     /// Timing of the state machine; absent keys keep their defaults.
     #[serde(default)]
     pub timing: TimingConfig,
@@ -177,6 +183,25 @@ pub struct OracleConfig {
     pub address: Address,
 }
 
+/// Snapshots of the state: a restart reads the newest one and the records after it.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SnapshotConfig {
+    /// Where they are kept. Absent: beside the journal, or nowhere if that is in memory; without one
+    /// the journal is kept whole.
+    #[serde(default)]
+    pub directory: Option<PathBuf>,
+    /// Records between two snapshots.
+    #[serde(default = "defaults::snapshot_every_records")]
+    pub every_records: u64,
+}
+
+impl Default for SnapshotConfig {
+    fn default() -> Self {
+        Self { directory: None, every_records: defaults::snapshot_every_records() }
+    }
+}
+
 /// Timing of the state machine. Each absent key keeps the default of `NetworkConfig`.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -197,6 +222,14 @@ pub struct TimingConfig {
     pub epoch_grace_ms: Option<u64>,
     /// How long past its deadline a direct job is kept.
     pub deadline_grace_ms: Option<u64>,
+    /// How long the blobs of an ended job are kept.
+    pub blob_retention_ms: Option<u64>,
+    /// How long an ended job is known, from its end or its deadline on.
+    pub job_retention_ms: Option<u64>,
+    /// How long votes are kept after their job's end.
+    pub evidence_retention_ms: Option<u64>,
+    /// How long a prover is known that did nothing.
+    pub worker_retention_ms: Option<u64>,
 }
 
 mod defaults {
@@ -223,6 +256,9 @@ mod defaults {
     }
     pub(super) const fn recall_timeout_ms() -> u64 {
         5_000
+    }
+    pub(super) const fn snapshot_every_records() -> u64 {
+        200_000
     }
     pub(super) const fn planning_memory_bytes() -> u64 {
         2 << 30
@@ -266,6 +302,9 @@ impl DispatcherConfig {
                 return Err(ConfigError::TargetTwice { chain: ChainId::new(target.chain_id) });
             }
         }
+        if self.snapshots.every_records == 0 {
+            return Err(ConfigError::Zero { key: "snapshots.every_records" });
+        }
         if self.recall_timeout_ms == 0 {
             return Err(ConfigError::Zero { key: "recall_timeout_ms" });
         }
@@ -304,7 +343,7 @@ impl DispatcherConfig {
     /// The state machine's settings.
     ///
     /// # Errors
-    /// [`ConfigError::NoTargets`].
+    /// [`ConfigError::NoTargets`], or [`ConfigError::Retention`].
     pub fn state_machine(&self) -> Result<NetworkConfig, ConfigError> {
         let registry = |target: &TargetConfig| ChainContract {
             chain: ChainId::new(target.chain_id),
@@ -325,9 +364,14 @@ impl DispatcherConfig {
             (&mut config.vote_timeout_ms, timing.vote_timeout_ms),
             (&mut config.epoch_grace_ms, timing.epoch_grace_ms),
             (&mut config.deadline_grace_ms, timing.deadline_grace_ms),
+            (&mut config.blob_retention_ms, timing.blob_retention_ms),
+            (&mut config.job_retention_ms, timing.job_retention_ms),
+            (&mut config.evidence_retention_ms, timing.evidence_retention_ms),
+            (&mut config.worker_retention_ms, timing.worker_retention_ms),
         ] {
             *setting = key.unwrap_or(*setting);
         }
+        config.check_retention()?;
         Ok(config)
     }
 }

@@ -4,7 +4,7 @@
 use proofgrid_core::crypto::bls::BlsError;
 use proofgrid_core::crypto::secp::SecpError;
 use proofgrid_core::ids::{Address, BlobDigest, ChainId, JobId, Nonce, ProgramId, TaskId};
-use proofgrid_core::network::{Refusal, ReplayError};
+use proofgrid_core::network::{EvolveError, Refusal};
 use proofgrid_core::units::UnixSeconds;
 use proofgrid_core::vote::VoteError;
 use proofgrid_proto::convert::ConvertError;
@@ -12,6 +12,7 @@ use proofgrid_store::blob::BlobError;
 use proofgrid_store::journal::JournalError;
 use thiserror::Error;
 
+use crate::compaction::SnapshotError;
 use crate::config::ConfigError;
 
 /// Why a call or message was refused.
@@ -161,8 +162,16 @@ pub enum DispatcherError {
         source: proofgrid_core::network::FactDecodeError,
     },
     /// The journal contradicts itself.
+    #[error("journal record {sequence} does not fit: {source}; restore the journal from a copy")]
+    Replay {
+        /// Its place.
+        sequence: u64,
+        /// Why.
+        source: EvolveError,
+    },
+    /// Snapshots and journal cannot be used together.
     #[error(transparent)]
-    Replay(#[from] ReplayError),
+    Snapshot(#[from] SnapshotError),
     /// The state machine refused its own decision; the process stops before it does harm.
     #[error("halted before anything of the batch was written: {0}")]
     Halted(Refusal),

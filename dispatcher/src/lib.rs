@@ -11,6 +11,7 @@ mod actor;
 mod auth;
 mod blobs;
 mod clock;
+mod compaction;
 pub mod config;
 mod effects;
 pub mod error;
@@ -42,11 +43,13 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+pub use crate::compaction::{Problem, SnapshotError};
 pub use crate::config::DispatcherConfig;
 pub use crate::error::DispatcherError;
 
 use crate::actor::{Actor, Feeds, Parts, WatchHub};
 use crate::blobs::{Lanes, Pins};
+use crate::compaction::Compactor;
 use crate::effects::{EffectParts, Effects, Remover};
 use crate::limits::{DRAIN_TIME_MAX, PARTIAL_AGE_MAX, VERIFICATIONS_MAX};
 use crate::recall::Recalls;
@@ -85,11 +88,12 @@ impl Handle {
 }
 
 impl Dispatcher {
-    /// Replays the journal, starts the actor and its workers, and serves.
+    /// Rebuilds the state from the newest snapshot and the records after it, starts the actor and its
+    /// workers, and serves.
     ///
     /// # Errors
-    /// When the settings contradict themselves, the address is taken, or the journal does not
-    /// replay.
+    /// When the settings contradict themselves, the address is taken, or the newest snapshot or a
+    /// record after it must not be used.
     pub async fn start(
         config: DispatcherConfig,
         journal: Journal,
@@ -101,19 +105,29 @@ impl Dispatcher {
         config.check()?;
         warn_of_choices(&config);
         let machine = config.state_machine()?;
-        let facts = actor::read_journal(&journal).await?;
-        let replayed = facts.len();
-        let network = Network::replay(machine, facts.iter().cloned())?;
-        let mut feeds = Feeds::default();
-        for fact in &facts {
-            feeds.absorb(fact, network.state());
-        }
-        drop(facts);
+        let recovered =
+            compaction::recover(config.snapshots.directory.as_deref(), &journal).await?;
+        let (snapshot, replayed) = (recovered.snapshot, recovered.replayed());
+        let compactor = config.snapshots.directory.clone().map(|directory| {
+            Compactor::new(directory, journal.clone(), config.snapshots.every_records, snapshot)
+        });
+        let feeds = recovered.feeds;
+        let network = Network::from_snapshot(machine, recovered.state);
         let bound = grpc::server::bind(&config).await?;
         let address = bound.address;
-        tracing::info!(%address, replayed, "dispatcher starts");
+        tracing::info!(%address, %snapshot, replayed, "dispatcher starts");
 
-        let parts = Assembly { config, network, feeds, journal, blobs, programs, judge, shutdown };
+        let parts = Assembly {
+            config,
+            network,
+            feeds,
+            journal,
+            compactor,
+            blobs,
+            programs,
+            judge,
+            shutdown,
+        };
         let (actor, shared) = assemble(parts);
         let task = tokio::spawn(run(bound, actor, shared));
         Ok(Handle { address, task })
@@ -126,6 +140,7 @@ struct Assembly {
     network: Network,
     feeds: Feeds,
     journal: Journal,
+    compactor: Option<Compactor>,
     blobs: BlobStore,
     programs: Arc<Registry>,
     judge: Judge,
@@ -134,7 +149,8 @@ struct Assembly {
 
 /// Wires the actor, its workers and the edge; only the workers run already.
 fn assemble(parts: Assembly) -> (Actor, Arc<Shared>) {
-    let Assembly { config, network, feeds, journal, blobs, programs, judge, shutdown } = parts;
+    let Assembly { config, network, feeds, journal, compactor, blobs, programs, judge, shutdown } =
+        parts;
     let (handle, inbox) = actor::inbox();
     let (epochs_sender, epochs) = watch::channel::<LiveEpochs>(Arc::new(BTreeMap::new()));
     let directory = Arc::new(Directory::default());
@@ -160,6 +176,7 @@ fn assemble(parts: Assembly) -> (Actor, Arc<Shared>) {
         effects,
         hub: Arc::clone(&hub),
         epochs: epochs_sender,
+        compactor,
     });
     let recalls = Arc::new(Recalls::new(
         Arc::clone(&directory),

@@ -25,10 +25,11 @@ pub(crate) fn machine() -> NetworkConfig {
     config().state_machine().unwrap()
 }
 
-/// What inputs leave behind, each applied at its time.
+/// What inputs leave behind, each applied at its time: so many milliseconds after this time yesterday.
 pub(crate) fn facts_of(inputs: impl IntoIterator<Item = (u64, Input)>) -> Vec<Fact> {
     let mut network = Network::new(machine());
-    let apply = |(at, input)| network.apply(input, UnixMillis::new(at)).facts;
+    let yesterday = (now() - 86_400) * 1_000;
+    let apply = |(at, input)| network.apply(input, UnixMillis::new(yesterday + at)).facts;
     inputs.into_iter().flat_map(apply).collect()
 }
 
@@ -62,6 +63,7 @@ impl Idle {
             network,
             feeds,
             journal,
+            compactor: None,
             blobs: store(directory.path()),
             judge: no_judge(Arc::clone(&programs)),
             programs,

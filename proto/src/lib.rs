@@ -6,6 +6,7 @@
 //! committed so that a build needs no `protoc`; `tests/drift.rs` keeps it equal to the files.
 
 pub mod convert;
+pub mod stored;
 
 /// Generated from `proto/proofgrid/v1/*.proto`; documented there.
 #[allow(

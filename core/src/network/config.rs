@@ -6,8 +6,30 @@
 
 use std::collections::BTreeSet;
 
+use thiserror::Error;
+
 use crate::ids::{ChainContract, ChainId};
 use crate::limits;
+
+const DAY_MS: u64 = 86_400_000;
+
+/// Shortest time that an ended job may be known: twice what a signed request is good for, so that
+/// none outlives the memory of its job, even where two clocks differ by an hour.
+pub const JOB_RETENTION_MS_MIN: u64 = 2 * 1_000 * limits::REQUEST_EXPIRES_SECONDS_MAX;
+
+/// Times that contradict each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[error("{shorter} = {got_ms} must be at least {min_ms} ({because}); set a longer time")]
+pub struct RetentionError {
+    /// The key that is too short.
+    pub shorter: &'static str,
+    /// Its value in milliseconds.
+    pub got_ms: u64,
+    /// The least.
+    pub min_ms: u64,
+    /// Why.
+    pub because: &'static str,
+}
 
 /// Settings of one network's state machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,6 +79,8 @@ pub struct NetworkConfig {
     pub stream_margin_ms: u64,
     /// Most live jobs.
     pub live_jobs_max: usize,
+    /// Most jobs that are known: live ones, and ended ones that are not forgotten.
+    pub known_jobs_max: usize,
     /// Most live jobs of one requester.
     pub live_jobs_per_requester_max: usize,
     /// Most blobs that are remembered although no job names them yet.
@@ -65,6 +89,12 @@ pub struct NetworkConfig {
     pub unclaimed_blob_ms: u64,
     /// How long the blobs of an ended job are kept: challenge window and retention together.
     pub blob_retention_ms: u64,
+    /// How long an ended job is known: counted from its end, or its deadline if that is later.
+    pub job_retention_ms: u64,
+    /// How long after its job's end a vote is kept: longer than anything can be slashed for it.
+    pub evidence_retention_ms: u64,
+    /// How long a prover is known that did nothing.
+    pub worker_retention_ms: u64,
     /// Most lease slots that one prover may register.
     pub prover_slots_max: u32,
     /// Most connected provers.
@@ -97,12 +127,38 @@ impl NetworkConfig {
             submit_retry_max_ms: 60_000,
             stream_margin_ms: 60_000,
             live_jobs_max: limits::LIVE_JOBS_MAX,
+            known_jobs_max: limits::KNOWN_JOBS_MAX,
             live_jobs_per_requester_max: limits::LIVE_JOBS_PER_REQUESTER_MAX,
             unclaimed_blobs_max: 100_000,
             unclaimed_blob_ms: 3_600_000,
-            blob_retention_ms: 7 * 86_400_000,
+            blob_retention_ms: 7 * DAY_MS,
+            job_retention_ms: 7 * DAY_MS,
+            evidence_retention_ms: 30 * DAY_MS,
+            worker_retention_ms: 30 * DAY_MS,
             prover_slots_max: 64,
             provers_max: 10_000,
         }
+    }
+
+    /// Checks that nothing is forgotten while it could still be asked for.
+    ///
+    /// # Errors
+    /// [`RetentionError`] names the time that is too short.
+    pub const fn check_retention(&self) -> Result<(), RetentionError> {
+        let (shorter, got_ms) = ("job_retention_ms", self.job_retention_ms);
+        if got_ms < JOB_RETENTION_MS_MIN {
+            let because = "twice what a signed request is good for";
+            return Err(RetentionError { shorter, got_ms, min_ms: JOB_RETENTION_MS_MIN, because });
+        }
+        if got_ms < self.blob_retention_ms {
+            let (min_ms, because) = (self.blob_retention_ms, "blob_retention_ms");
+            return Err(RetentionError { shorter, got_ms, min_ms, because });
+        }
+        if self.evidence_retention_ms < got_ms {
+            let (shorter, min_ms, because) = ("evidence_retention_ms", got_ms, "job_retention_ms");
+            let got_ms = self.evidence_retention_ms;
+            return Err(RetentionError { shorter, got_ms, min_ms, because });
+        }
+        Ok(())
     }
 }

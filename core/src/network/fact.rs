@@ -444,4 +444,24 @@ pub enum Change {
         /// The members.
         members: MemberSet,
     },
+    /// A job that ended long ago is forgotten; the votes on its statements are kept as evidence.
+    JobForgotten {
+        /// The job.
+        job: JobId,
+    },
+    /// The votes on a forgotten job's statements are forgotten too.
+    EvidenceForgotten {
+        /// The job.
+        job: JobId,
+    },
+    /// An old stake table that no kept vote belongs to is forgotten.
+    EpochForgotten {
+        /// The epoch.
+        epoch: EpochNumber,
+    },
+    /// A prover that was idle for long is forgotten.
+    WorkerForgotten {
+        /// Its address.
+        prover: Address,
+    },
 }

@@ -57,6 +57,7 @@ impl Network {
         self.check_statements()?;
         self.check_batches()?;
         self.check_certificates()?;
+        self.check_kept()?;
         self.check_provers()
     }
 
@@ -148,7 +149,7 @@ impl Network {
             none,
         )?;
         let newest = found.tokens.last().map_or(0, |token| token.get());
-        check(state.tokens == newest, "tokens only grow", none)?;
+        check(state.tokens >= newest, "tokens only grow", none)?;
         let tasks = state.jobs.values().map(|job| job.tasks.len()).sum::<usize>();
         check(state.tasks.len() == tasks, "every task is indexed", none)?;
         let direct = state.jobs.values().filter(|job| job.provenance == Provenance::Direct);
@@ -225,8 +226,9 @@ impl Network {
                 let quorum = statement
                     .and_then(|statement| statement.rounds.get(&book.epoch))
                     .and_then(|round| round.tally.outcome());
-                // An exclusion takes a quorum back; what was attested before it stays as it was.
-                let before = !open && !excluded.is_empty();
+                // An exclusion takes a quorum back; what was attested before it stays as it was. So
+                // does what was attested of statements that are forgotten by now.
+                let before = !open && (!excluded.is_empty() || statement.is_none());
                 check(
                     quorum == Some(leaf.verdict) || before,
                     "a batch takes only statements with a vote quorum of its epoch",
@@ -271,6 +273,47 @@ impl Network {
             check(covers, "a certified job's statement is in its certificate", || {
                 job.id.to_string()
             })?;
+        }
+        Ok(())
+    }
+
+    /// Nothing is kept that no known job, vote or epoch is the reason for.
+    fn check_kept(&self) -> Result<(), Violation> {
+        let state = &self.state;
+        let mut owned = BTreeSet::new();
+        let mut streams: BTreeMap<(Address, u64), u64> = BTreeMap::new();
+        for job in state.jobs.values() {
+            owned.extend(job.statements.iter().copied());
+            if job.spec.stream > 0 {
+                *streams.entry((job.spec.requester, job.spec.stream)).or_default() += 1;
+            }
+        }
+        for (id, book) in &state.evidence {
+            check(!state.jobs.contains_key(id), "a job is known or forgotten", || id.to_string())?;
+            owned.extend(book.statements.iter().copied());
+        }
+        let none = String::new;
+        let known: BTreeSet<_> = state.statements.keys().copied().collect();
+        check(owned == known, "every vote belongs to a known job or is evidence", none)?;
+        let counted = state.streams.iter().map(|(key, book)| (*key, book.jobs)).collect();
+        check(streams == counted, "streams are known as long as their jobs", none)?;
+        let mut rounds: BTreeMap<_, u64> = BTreeMap::new();
+        for epoch in state.statements.values().flat_map(|book| book.rounds.keys()) {
+            *rounds.entry(*epoch).or_default() += 1;
+        }
+        check(rounds == state.rounds_in, "rounds are counted per epoch", none)?;
+        for (root, book) in &state.batches {
+            let mut leaves = book.batch.leaves().iter();
+            let kept = leaves.any(|leaf| state.statements.contains_key(&leaf.statement));
+            check(kept, "a batch is kept for one of its statements", || root.to_string())?;
+        }
+        for (id, book) in &state.certificates {
+            let kept = book.statements.iter().any(|(_, job)| state.jobs.contains_key(job));
+            check(kept, "a certificate is kept for one of its jobs", || id.to_string())?;
+        }
+        for (digest, book) in &state.blobs {
+            let known = book.users.iter().all(|job| state.jobs.contains_key(job));
+            check(known, "a blob's users are known", || digest.to_string())?;
         }
         Ok(())
     }

@@ -45,6 +45,12 @@ pub(super) enum Timer {
     Deadline(JobId),
     /// An ended job's blobs may go.
     Retention(JobId),
+    /// An ended job may be forgotten.
+    Forget(JobId),
+    /// A forgotten job's votes may be forgotten too.
+    Evidence(JobId),
+    /// A prover may have been idle for long.
+    Worker(Address),
     /// A blob that no job named may go.
     Blob(BlobDigest),
     /// A prover was not heard of.

@@ -32,7 +32,7 @@ use thiserror::Error;
 use crate::ids::JobId;
 use crate::units::{Millis, UnixMillis};
 
-pub use config::NetworkConfig;
+pub use config::{JOB_RETENTION_MS_MIN, NetworkConfig, RetentionError};
 pub use effect::*;
 pub use explain::*;
 pub use fact::*;
@@ -110,6 +110,13 @@ impl Network {
         Ok(network)
     }
 
+    /// A network as a snapshot of its state has it. Facts after the snapshot were taken into the
+    /// state already. Call [`Network::resume`] before the first input.
+    #[must_use]
+    pub fn from_snapshot(config: NetworkConfig, state: State) -> Self {
+        Self { config, state, live: Live::default() }
+    }
+
     /// The durable state.
     #[must_use]
     pub const fn state(&self) -> &State {
@@ -146,6 +153,11 @@ impl Network {
         self.live.dirty_jobs.extend(changed.iter().copied());
         step.changed.extend(changed);
         self.arm_for(step.now, &fact.change);
+        if let Change::LeaseGranted { prover, .. } | Change::ProverDrained { prover, .. } =
+            &fact.change
+        {
+            self.arm_worker(*prover, step.now);
+        }
         self.reindex_for(&fact.change);
         step.facts.push(fact);
         Ok(())

@@ -88,6 +88,14 @@ pub enum Refusal {
         /// The bound.
         max: usize,
     },
+    /// Too many jobs that are over and not forgotten yet.
+    #[error("{known} jobs are kept, at most {max} are; try again when old ones are forgotten")]
+    TooManyJobs {
+        /// Jobs that are known.
+        known: usize,
+        /// The bound.
+        max: usize,
+    },
     /// The requester has too many live jobs.
     #[error("{live} jobs of this requester are live, at most {max} are admitted; wait for some")]
     RequesterFull {
@@ -277,6 +285,7 @@ impl Refusal {
     pub const fn consequence(&self) -> Consequence {
         match self {
             Self::QueueFull { .. }
+            | Self::TooManyJobs { .. }
             | Self::RequesterFull { .. }
             | Self::TooManyBlobs { .. }
             | Self::TooManyProvers { .. }
@@ -342,6 +351,7 @@ mod tests {
             Refusal::LimitOutOfRange { what, max: 1, got: 2 },
             Refusal::SequenceWithoutStream(1),
             Refusal::QueueFull { live: 1, max: 1 },
+            Refusal::TooManyJobs { known: 1, max: 1 },
             Refusal::RequesterFull { live: 1, max: 1 },
             Refusal::TooManyBlobs { max: 1 },
             Refusal::BlobLength { known: few, got: many },

@@ -3,13 +3,14 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
+use borsh::{BorshDeserialize, BorshSerialize};
 use proofgrid_core::ids::{JobId, StatementDigest, TaskId};
 use proofgrid_core::network::{
     BatchStage, Change, Fact, Job, JobEnd, JobStateKind, LeaseEnd, Network, State,
     SubmissionSubject, SubmissionUpdate, TaskView,
 };
 use proofgrid_core::units::{Millis, UnixMillis};
-use proofgrid_proto::v1;
+use proofgrid_proto::{stored, v1};
 
 use crate::limits::{FEED_EVENTS_MAX, FEEDS_EVENTS_MAX};
 
@@ -61,6 +62,23 @@ impl Default for Feeds {
     }
 }
 
+/// Every job's events as a snapshot keeps them: what facts say, not what was measured.
+#[derive(Debug, BorshSerialize, BorshDeserialize)]
+pub struct FeedsImage {
+    facts: u64,
+    feeds: Vec<FeedImage>,
+}
+
+#[derive(Debug, BorshSerialize, BorshDeserialize)]
+struct FeedImage {
+    job: JobId,
+    next: u64,
+    state: Option<JobStateKind>,
+    newest: u64,
+    /// `JobEvent`s in their wire format.
+    events: Vec<Vec<u8>>,
+}
+
 /// What one fact says about one job.
 struct Said {
     job: JobId,
@@ -102,13 +120,59 @@ impl Feeds {
     /// Takes a fact in. `state` is the state after it, or any later one.
     pub fn absorb(&mut self, fact: &Fact, state: &State) {
         self.facts += 1;
-        if let Change::JobSubmitted { job, .. } = &fact.change {
+        if let Change::JobSubmitted { job, .. } = &fact.change
+            && state.jobs.contains_key(job)
+        {
             self.feeds.entry(*job).or_default();
         }
         for said in read(&fact.change, state) {
-            self.append(fact.at, said);
+            // Of a job that is forgotten nothing is kept; a late vote on it is only evidence.
+            if state.jobs.contains_key(&said.job) {
+                self.append(fact.at, said);
+            }
+        }
+        if let Change::JobForgotten { job } = &fact.change
+            && let Some(feed) = self.feeds.remove(job)
+        {
+            self.turns.remove(&feed.turn(*job));
+            self.events = self.events.saturating_sub(feed.events.len());
         }
         self.forget();
+    }
+
+    /// What a snapshot keeps.
+    #[must_use]
+    pub fn image(&self) -> FeedsImage {
+        let image = |(job, feed): (&JobId, &Feed)| FeedImage {
+            job: *job,
+            next: feed.next,
+            state: feed.state,
+            newest: feed.newest,
+            events: feed.events.iter().map(stored::encode).collect(),
+        };
+        FeedsImage { facts: self.facts, feeds: self.feeds.iter().map(image).collect() }
+    }
+
+    /// What a snapshot kept. Nobody has to be woken for it.
+    ///
+    /// # Errors
+    /// When an event is none.
+    pub fn restored(image: FeedsImage) -> Result<Self, String> {
+        let mut feeds = Self { facts: image.facts, ..Self::default() };
+        for kept in image.feeds {
+            let events = kept.events.iter().map(|bytes| stored::decode(bytes));
+            let events: VecDeque<v1::JobEvent> = events
+                .collect::<Result<_, _>>()
+                .map_err(|error| format!("an event of job {} is damaged: {error}", kept.job))?;
+            feeds.events += events.len();
+            let (next, state, newest) = (kept.next, kept.state, kept.newest);
+            let feed = Feed { events, next, state, newest, ..Feed::default() };
+            if !feed.events.is_empty() {
+                feeds.turns.insert(feed.turn(kept.job));
+            }
+            feeds.feeds.insert(kept.job, feed);
+        }
+        Ok(feeds)
     }
 
     fn append(&mut self, at: UnixMillis, said: Said) {

@@ -18,19 +18,19 @@ use std::sync::Arc;
 use proofgrid_core::ids::{StatementDigest, TaskId};
 use proofgrid_core::network::{Answer, Consequence, Effect, Fact, Input, Network, Refusal};
 use proofgrid_core::units::{Millis, UnixMillis};
-use proofgrid_store::journal::{Journal, Sequence};
+use proofgrid_store::journal::Journal;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::MissedTickBehavior;
-use tokio_stream::StreamExt;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock;
+use crate::compaction::Compactor;
 use crate::effects::Effects;
 use crate::error::{DispatcherError, EdgeError};
 use crate::limits::{BATCH_INPUTS_MAX, INBOX_MAX, TICK};
 use crate::shared::LiveEpochs;
 
-pub use feed::{Feeds, remembered};
+pub use feed::{Feeds, FeedsImage, remembered};
 pub use watch::WatchHub;
 
 /// Called once with the answer to an input, inside the actor after the flush: must be short.
@@ -229,6 +229,7 @@ pub(crate) struct Actor {
     hub: Arc<WatchHub>,
     epochs: tokio::sync::watch::Sender<LiveEpochs>,
     counters: Counters,
+    compactor: Option<Compactor>,
 }
 
 /// Everything that an actor is made of.
@@ -240,22 +241,8 @@ pub(crate) struct Parts {
     pub(crate) effects: Effects,
     pub(crate) hub: Arc<WatchHub>,
     pub(crate) epochs: tokio::sync::watch::Sender<LiveEpochs>,
-}
-
-/// Reads a whole journal.
-///
-/// # Errors
-/// When a record is damaged or is no fact.
-pub(crate) async fn read_journal(journal: &Journal) -> Result<Vec<Fact>, DispatcherError> {
-    let mut facts = Vec::new();
-    let mut records = std::pin::pin!(journal.replay(Sequence::FIRST));
-    while let Some(record) = records.next().await {
-        let record = record?;
-        let fact = Fact::decode(&record.payload)
-            .map_err(|source| DispatcherError::Fact { sequence: record.sequence.get(), source })?;
-        facts.push(fact);
-    }
-    Ok(facts)
+    /// Without one the journal is kept whole.
+    pub(crate) compactor: Option<Compactor>,
 }
 
 /// What one batch of inputs left to be done after the flush.
@@ -279,6 +266,7 @@ impl Actor {
             hub: parts.hub,
             epochs: parts.epochs,
             counters: Counters::default(),
+            compactor: parts.compactor,
         }
     }
 
@@ -312,6 +300,9 @@ impl Actor {
         while let Ok(command) = self.inbox.try_recv() {
             let batch = self.take(command);
             self.finish(batch).await?;
+        }
+        if let Some(compactor) = self.compactor.take() {
+            compactor.stop().await;
         }
         Ok(())
     }
@@ -429,6 +420,9 @@ impl Actor {
         if let Some(ack) = last {
             let committed = ack.await?;
             tracing::debug!(target: "journal", committed_to = committed.last.get(), "flushed");
+            if let Some(compactor) = &mut self.compactor {
+                compactor.committed(committed.last);
+            }
         }
         self.counters.facts += facts.len() as u64;
         Ok(())

@@ -4,7 +4,7 @@ use std::time::Duration;
 use futures::FutureExt;
 use proofgrid_core::network::{JobStateKind, Provenance};
 use proofgrid_proto::v1::job_service_server::JobService;
-use proofgrid_store::journal::{Engine, EngineError, JournalConfig, MemoryEngine};
+use proofgrid_store::journal::{Engine, EngineError, JournalConfig, MemoryEngine, Sequence};
 
 use super::*;
 use crate::grpc::job::JobGate;

@@ -65,12 +65,12 @@ impl Peer {
 
 /// A dispatcher whose facts say that the blob, an input of the first wallet's job, is here.
 fn without_the_file() -> (Arc<Shared>, tempfile::TempDir) {
-    let now = clock::now().get();
+    let a_second_ago = 86_399_000;
     let bytes = ByteCount::new(BLOB.len() as u64);
     let job = spec(&wallet(1), 1, BLOB);
     let inputs = [
-        (now, Input::SubmitJob { spec: job, provenance: Provenance::Direct }),
-        (now, Input::BlobStored { digest: digest(BLOB), bytes }),
+        (a_second_ago, Input::SubmitJob { spec: job, provenance: Provenance::Direct }),
+        (a_second_ago, Input::BlobStored { digest: digest(BLOB), bytes }),
     ];
     Idle::after(&facts_of(inputs)).run()
 }

@@ -101,11 +101,11 @@ async fn an_upload_that_dribbles_ends_although_it_never_stalls() {
 /// A dispatcher that holds `blob`, the input of a job of the first wallet.
 async fn holding(blob: &'static [u8]) -> (Arc<Shared>, tempfile::TempDir) {
     let job = spec(&wallet(1), 1, blob);
-    let now = clock::now().get();
+    let a_second_ago = 86_399_000;
     let (name, bytes) = (digest(blob), ByteCount::new(blob.len() as u64));
     let inputs = [
-        (now, Input::SubmitJob { spec: job, provenance: Provenance::Direct }),
-        (now, Input::BlobStored { digest: name, bytes }),
+        (a_second_ago, Input::SubmitJob { spec: job, provenance: Provenance::Direct }),
+        (a_second_ago, Input::BlobStored { digest: name, bytes }),
     ];
     let (shared, directory) = Idle::after(&facts_of(inputs)).run();
     let owner = wallet(1).address();

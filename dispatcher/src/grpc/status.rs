@@ -60,6 +60,7 @@ const fn classify_refusal(refusal: &Refusal) -> (Code, Reason) {
             (Code::InvalidArgument, Reason::Limit)
         }
         Refusal::QueueFull { .. }
+        | Refusal::TooManyJobs { .. }
         | Refusal::RequesterFull { .. }
         | Refusal::TooManyBlobs { .. }
         | Refusal::TooManyProvers { .. } => (Code::ResourceExhausted, Reason::Busy),

@@ -70,6 +70,7 @@ pub fn config() -> DispatcherConfig {
         recall_timeout_ms: 5_000,
         planning_memory_bytes: 2 << 30,
         planning_provers: 2,
+        snapshots: Default::default(),
         timing: Default::default(),
     }
 }

@@ -18,7 +18,7 @@ use proofgrid_prover::Prover;
 use proofgrid_prover::backend::Backend;
 use proofgrid_prover::bench::{self, BenchFile, BenchInput};
 use proofgrid_store::blob::{BlobStore, BlobStoreConfig};
-use proofgrid_store::journal::{Journal, JournalConfig};
+use proofgrid_store::journal::{EngineKind, Journal, JournalConfig};
 use proofgrid_verifier::Verifier;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -92,15 +92,20 @@ pub fn judge_child() -> CliResult {
 /// # Errors
 /// When it cannot start, or its journal fails.
 pub fn dispatcher(command: &RunCommand) -> CliResult {
-    let file: DispatcherFile = match command {
+    let mut file: DispatcherFile = match command {
         RunCommand::Check(args) => return check::<DispatcherFile>(args),
         RunCommand::Run(args) => config::load(&args.config)?,
     };
     block_on(async {
         let stop = stop_on_signal()?;
         let registry = Arc::new(proofgrid_programs::registry());
+        let engine: EngineKind = file.store.engine.parse()?;
+        if engine != EngineKind::Memory {
+            let beside = || file.store.data_dir.join("snapshots");
+            file.dispatcher.snapshots.directory.get_or_insert_with(beside);
+        }
         let journal = Journal::open(&JournalConfig {
-            engine: file.store.engine.parse()?,
+            engine,
             ..JournalConfig::new(file.store.data_dir.join("journal"))
         })?;
         let blobs = BlobStore::open(&BlobStoreConfig::new(file.store.data_dir.join("blobs")))?;

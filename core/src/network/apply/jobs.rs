@@ -9,7 +9,6 @@ use crate::limits;
 use crate::network::effect::{CancelReason, Effect, Peer};
 use crate::network::fact::{Change, JobEnd};
 use crate::network::input::{Answer, ChainEvent, JobPlan, Provenance};
-use crate::network::live::Timer;
 use crate::network::refusal::Refusal;
 use crate::network::state::{
     FailReason, HoldReason, JobState, JobStateKind, Round, StatementStage, TaskState,
@@ -28,6 +27,9 @@ impl Network {
         let id = spec.id();
         if self.state.jobs.contains_key(&id) {
             return Ok(Answer::AlreadyKnown(id));
+        }
+        if self.was_forgotten(&spec, provenance, step.now) {
+            return Ok(Answer::Late);
         }
         // A contract keeps its own nonces, and gas and escrow bound how much it asks for: what the
         // chain created is a job here whatever anybody submits for free.
@@ -61,10 +63,23 @@ impl Network {
         }
     }
 
+    /// Whether a chain tells again of a job that ended and was forgotten. It tells of its blocks in
+    /// order, so whatever it created up to the last forgotten job was known once; and none is
+    /// forgotten before its deadline.
+    fn was_forgotten(&self, spec: &JobSpec, provenance: Provenance, now: UnixMillis) -> bool {
+        let Provenance::Chain(event) = provenance else { return false };
+        let forgotten_to = self.state.forgotten_to.get(&event.contract.chain);
+        spec.deadline <= now.as_seconds() && forgotten_to.is_some_and(|to| event.block <= *to)
+    }
+
     fn check_room(&self, requester: &Address) -> Result<(), Refusal> {
         let (live, max) = (self.state.live_jobs, self.config.live_jobs_max);
         if live >= max {
             return Err(Refusal::QueueFull { live, max });
+        }
+        let (known, max) = (self.state.jobs.len(), self.config.known_jobs_max);
+        if known >= max {
+            return Err(Refusal::TooManyJobs { known, max });
         }
         let live = self.state.live_by_requester.get(requester).copied().unwrap_or(0);
         let max = self.config.live_jobs_per_requester_max;
@@ -97,6 +112,12 @@ impl Network {
         }
         if spec.deadline <= now.as_seconds() {
             return Err(Refusal::DeadlinePassed { deadline: spec.deadline });
+        }
+        // A contract bounds its deadlines itself, by its own clock.
+        let ahead = spec.deadline.get().saturating_sub(now.as_seconds().get());
+        if provenance == Provenance::Direct && ahead > limits::DEADLINE_SECONDS_MAX {
+            let (what, max) = ("seconds to the deadline", limits::DEADLINE_SECONDS_MAX);
+            return Err(Refusal::LimitOutOfRange { what, max, got: ahead });
         }
         if spec.stream == 0 && spec.sequence != 0 {
             return Err(Refusal::SequenceWithoutStream(spec.sequence));
@@ -273,8 +294,7 @@ impl Network {
                 self.advance_statement(step, id, statement)
             }
             state if state.kind().is_terminal() => {
-                let retention = Millis::new(self.config.blob_retention_ms);
-                self.live.arm(step.now.after(retention), Timer::Retention(id));
+                self.arm_ended(id);
                 Ok(())
             }
             _ => Ok(()),

@@ -2,6 +2,7 @@
 
 mod jobs;
 mod provers;
+mod pruning;
 pub(super) mod streams;
 mod submission;
 mod timers;

@@ -11,12 +11,14 @@ use crate::network::state::{JobState, JobStateKind, Posting, StatementStage, Tas
 use crate::network::{Network, Step};
 use crate::units::{Millis, UnixMillis};
 
+/// Timers that one tick fires; what is due beyond it has its turn with the next one, at once.
+const FIRED_PER_TICK_MAX: usize = 1_024;
+
 impl Network {
     pub(super) fn on_tick(&mut self, step: &mut Step) -> Result<Answer, Refusal> {
-        while let Some((at, timer)) = self.live.timers.first().copied() {
-            if at > step.now {
-                break;
-            }
+        for _ in 0..FIRED_PER_TICK_MAX {
+            let next = self.live.timers.first().copied();
+            let Some((_, timer)) = next.filter(|(at, _)| *at <= step.now) else { break };
             self.live.timers.pop_first();
             self.fire(step, timer)?;
         }
@@ -28,6 +30,9 @@ impl Network {
             Timer::Input(job) => self.input_overdue(step, job),
             Timer::Deadline(job) => self.deadline_over(step, job),
             Timer::Retention(job) => self.release_blobs(step, job),
+            Timer::Forget(job) => self.forget_job(step, job),
+            Timer::Evidence(job) => self.forget_evidence(step, job),
+            Timer::Worker(prover) => self.forget_worker(step, prover),
             Timer::Blob(digest) => {
                 if self.state.unclaimed_blobs.contains(&digest) {
                     self.record(step, Change::BlobForgotten { digest })?;
@@ -94,11 +99,11 @@ impl Network {
         Ok(())
     }
 
-    fn release_blobs(&mut self, step: &mut Step, id: JobId) -> Result<(), Refusal> {
+    pub(super) fn release_blobs(&mut self, step: &mut Step, id: JobId) -> Result<(), Refusal> {
         let Some(job) = self.state.jobs.get(&id) else { return Ok(()) };
-        let ended_at = job.history.back().map_or(job.submitted_at, |entry| entry.at);
         let retention = Millis::new(self.config.blob_retention_ms);
-        if !job.state.kind().is_terminal() || step.now < ended_at.after(retention) {
+        let due = job.since().after(retention);
+        if !job.state.kind().is_terminal() || step.now < due || !self.uses_blobs(&id) {
             return Ok(());
         }
         let mut digests = Vec::new();
@@ -122,6 +127,7 @@ impl Network {
         self.resume_jobs();
         self.resume_provers(now);
         self.resume_statements(now);
+        self.resume_pruning();
         self.live.arm(now, Timer::Batch);
         let mut effects: Vec<Effect> = Vec::new();
         let unplanned = self
@@ -138,13 +144,8 @@ impl Network {
 
     fn resume_jobs(&mut self) {
         let grace = Millis::new(self.config.deadline_grace_ms);
-        let retention = Millis::new(self.config.blob_retention_ms);
         for (id, job) in &self.state.jobs {
-            let last = job.history.back().map_or(job.submitted_at, |entry| entry.at);
             if job.state.kind().is_terminal() {
-                if self.state.blobs.get(&job.spec.input).is_some_and(|b| b.users.contains(id)) {
-                    self.live.arm(last.after(retention), Timer::Retention(*id));
-                }
                 continue;
             }
             self.live.dirty_jobs.insert(*id);

@@ -190,6 +190,7 @@ impl Network {
             }
         }
         self.submit_old_ones_again(step, number);
+        self.forget_epochs(step)?;
         Ok(Answer::Done)
     }
 

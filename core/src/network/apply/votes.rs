@@ -165,7 +165,8 @@ impl Network {
     ) -> Result<(), Refusal> {
         let Some(book) = self.state.statements.get(&digest) else { return Ok(()) };
         let job = book.opened.job();
-        if !matches!(self.state.job(&job)?.state, JobState::Verifying { .. }) {
+        let state = self.state.jobs.get(&job).map(|job| &job.state);
+        if !matches!(state, Some(JobState::Verifying { .. })) {
             return Ok(());
         }
         let reason = match (book.stage, epoch) {

@@ -76,3 +76,27 @@ pub enum EvolveError {
         source_text: String,
     },
 }
+
+/// Why stored bytes are no state.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum StateDecodeError {
+    /// There is nothing.
+    #[error("the state is empty; it is damaged")]
+    Empty,
+    /// Written by another version of this software.
+    #[error(
+        "the state has version {got}, this build reads {expected}; use the build that wrote it"
+    )]
+    Version {
+        /// The version byte found.
+        got: u8,
+        /// The only one understood.
+        expected: u8,
+    },
+    /// The bytes are not a state, or go on after one.
+    #[error("not a state: {reason}; it is damaged")]
+    Malformed {
+        /// What the decoder met.
+        reason: String,
+    },
+}

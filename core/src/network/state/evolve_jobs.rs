@@ -73,6 +73,7 @@ impl State {
             tasks_accepted: 0,
             statement_attempt: StatementAttempt::new(1),
             statement: None,
+            statements: Vec::new(),
             history: VecDeque::new(),
         };
         let source = match provenance {
@@ -83,6 +84,7 @@ impl State {
         self.awaiting.entry(spec.input).or_default().insert(id);
         if spec.stream > 0 {
             let stream = self.streams.entry((spec.requester, spec.stream)).or_default();
+            stream.jobs += 1;
             stream.live.entry(spec.sequence).or_default().insert(id);
         }
         self.use_blob(&spec.input, id);
@@ -294,7 +296,7 @@ impl State {
         tasks.flat_map(|task| &task.tries).filter_map(|found| found.delivered).collect()
     }
 
-    fn blobs_released(&mut self, job: &JobId) {
+    pub(super) fn blobs_released(&mut self, job: &JobId) {
         let Some(found) = self.jobs.get(job) else { return };
         let input = found.spec.input;
         let digests = std::iter::once(input).chain(self.job_blobs(job));

@@ -8,7 +8,7 @@ use crate::units::UnixMillis;
 
 use super::{
     EvolveError, JobState, RunningLease, State, StatementStage, Task, TaskState, Touched, Try,
-    TryOutcome,
+    TryOutcome, WorkerBook,
 };
 
 /// What a grant says, beside when.
@@ -82,7 +82,7 @@ impl State {
                 self.segment_rejected(at, *job, *index, *prover, *next, reason, touched)
             }
             Change::ProverDrained { prover, drain } => {
-                let book = self.workers.entry(*prover).or_default();
+                let book = self.worker(*prover, at);
                 book.drain = match drain {
                     Drain::Start => Some(Drain::Start),
                     Drain::Stop => None,
@@ -91,6 +91,13 @@ impl State {
             }
             _ => Err(EvolveError::Contradiction { what: "not a fact about tasks" }),
         }
+    }
+
+    /// The record of a prover that a fact is about.
+    fn worker(&mut self, prover: Address, at: UnixMillis) -> &mut WorkerBook {
+        let book = self.workers.entry(prover).or_default();
+        book.active_at = book.active_at.max(at);
+        book
     }
 
     fn lease_granted(
@@ -120,7 +127,7 @@ impl State {
         self.queue.serve(&requester, units);
         touched.insert(id);
         self.running.entry(grant.prover).or_default().insert(grant.task);
-        self.workers.entry(grant.prover).or_default();
+        self.worker(grant.prover, at);
         let task = self.task_mut(&grant.task)?;
         task.tries.push(Try {
             attempt: grant.attempt,
@@ -162,7 +169,7 @@ impl State {
         }
         task.avoid.insert(prover);
         self.at_intake.remove(&(id, attempt));
-        let book = self.workers.entry(prover).or_default();
+        let book = self.worker(prover, at);
         if end.burns_budget() {
             book.faults += 1;
             book.consecutive_faults = book.consecutive_faults.saturating_add(1);
@@ -233,7 +240,7 @@ impl State {
         for key in judged {
             self.at_intake.remove(&key);
         }
-        let book = self.workers.entry(record.prover).or_default();
+        let book = self.worker(record.prover, at);
         book.accepted += 1;
         book.work_units = book.work_units.saturating_add(record.work_units.get());
         book.consecutive_faults = 0;
@@ -275,7 +282,7 @@ impl State {
         let text = format!("segment {index} of {prover} refused by a quorum: {reason}");
         self.move_job(&id, JobState::Proving, at, text, touched)?;
         self.move_task(&task_id, TaskState::Queued, at)?;
-        let book = self.workers.entry(prover).or_default();
+        let book = self.worker(prover, at);
         book.refused_by_quorum += 1;
         book.faults += 1;
         book.consecutive_faults = book.consecutive_faults.saturating_add(1);

@@ -1,6 +1,6 @@
 //! Facts about statements, votes, batches and certificates.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::batch::{Batch, BatchLeaf};
 use crate::certificate::Certificate;
@@ -107,14 +107,22 @@ impl State {
         let id = opened.job();
         let attempt = opened.statement.attempt;
         let (opened, stage) = (opened.clone(), StatementStage::Waiting);
-        let book = StatementBook { opened, rounds: BTreeMap::new(), stage };
+        let book = StatementBook {
+            opened,
+            rounds: BTreeMap::new(),
+            stage,
+            batches: BTreeSet::new(),
+            certificates: BTreeSet::new(),
+        };
         if self.statements.insert(digest, book).is_some() {
             return Err(EvolveError::Repeated { what: "opening a statement" });
         }
         let state = JobState::Verifying { statement: digest };
         let text = format!("all segments proved; statement {attempt} goes to the verifiers");
         self.move_job(&id, state, at, text, touched)?;
-        self.job_mut(&id)?.statement = Some(digest);
+        let job = self.job_mut(&id)?;
+        job.statement = Some(digest);
+        job.statements.push(digest);
         self.voting.insert(digest);
         Ok(())
     }
@@ -130,11 +138,14 @@ impl State {
         let table = self.epochs.get(&epoch).ok_or(EvolveError::UnknownEpoch(epoch))?.table();
         let book = self.statements.get_mut(&digest).ok_or(EvolveError::UnknownStatement(digest))?;
         book.stage = StatementStage::Voting { epoch };
-        let round = book.rounds.entry(epoch).or_insert_with(|| Round {
-            opened_at: at,
-            tally: Tally::new(table, digest),
-            details: BTreeMap::new(),
-            abstentions: BTreeMap::new(),
+        let round = book.rounds.entry(epoch).or_insert_with(|| {
+            *self.rounds_in.entry(epoch).or_default() += 1;
+            Round {
+                opened_at: at,
+                tally: Tally::new(table, digest),
+                details: BTreeMap::new(),
+                abstentions: BTreeMap::new(),
+            }
         });
         round.opened_at = at;
         // A round that is opened again may have been closed when somebody was excluded.
@@ -315,6 +326,7 @@ impl State {
                 return Err(EvolveError::Repeated { what: "batching a statement" });
             }
             book.stage = StatementStage::Batched { root };
+            book.batches.insert(root);
             let voters = *quorum.voters();
             common = Some(common.map_or(voters, |common| common.intersection(&voters)));
             leaves.push(BatchLeaf { statement: *digest, verdict: Verdict::Valid });
@@ -334,6 +346,14 @@ impl State {
         for digest in statements {
             self.pending.remove(digest);
         }
+        // What an earlier round of the same leaves proved against somebody stays.
+        let mut contradicted_before = BTreeMap::new();
+        if let Some(earlier) = self.batches.remove(&root) {
+            contradicted_before = earlier.contradicted_before;
+            for (operator, attestation) in earlier.contradicting {
+                contradicted_before.entry(operator).or_insert(attestation);
+            }
+        }
         let book = BatchBook {
             batch,
             target,
@@ -343,6 +363,7 @@ impl State {
             answered: MemberSet::EMPTY,
             refused: BTreeMap::new(),
             contradicting: BTreeMap::new(),
+            contradicted_before,
             opened_at: at,
             round,
             stage: BatchStage::Open,
@@ -450,6 +471,7 @@ impl State {
                 continue;
             }
             book.stage = StatementStage::Certified { certificate: id };
+            book.certificates.insert(id);
             if self.job(&job)?.is_contract() {
                 settlements.insert(job, Submission::owed(at));
             }

@@ -269,7 +269,7 @@ impl JobState {
 }
 
 /// One step of a job's life, for those who start watching late.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct HistoryEntry {
     /// When.
     pub at: UnixMillis,
@@ -280,7 +280,7 @@ pub struct HistoryEntry {
 }
 
 /// A job and everything that belongs to it alone.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct Job {
     /// Its id.
     pub id: JobId,
@@ -304,6 +304,8 @@ pub struct Job {
     pub statement_attempt: StatementAttempt,
     /// The newest statement.
     pub statement: Option<StatementDigest>,
+    /// Every statement, oldest first.
+    pub statements: Vec<StatementDigest>,
     /// What happened, oldest first.
     pub history: VecDeque<HistoryEntry>,
 }
@@ -315,6 +317,12 @@ impl Job {
             self.history.remove(1);
         }
         self.history.push_back(HistoryEntry { at, state: self.state.kind(), reason });
+    }
+
+    /// Since when it is where it is; for a job that is over, when it ended.
+    #[must_use]
+    pub fn since(&self) -> UnixMillis {
+        self.history.back().map_or(self.submitted_at, |entry| entry.at)
     }
 
     /// Where a task of this job stands in the queue.

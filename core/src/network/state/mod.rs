@@ -6,6 +6,7 @@
 mod error;
 mod evolve_jobs;
 mod evolve_posting;
+mod evolve_pruning;
 mod evolve_tasks;
 mod evolve_votes;
 mod job;
@@ -16,16 +17,18 @@ mod worker;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use borsh::{BorshDeserialize, BorshSerialize};
+
 use crate::epoch::{EpochKeys, MemberSet};
 use crate::ids::{
-    Address, Attempt, BatchRoot, BlobDigest, CertificateId, EpochNumber, JobId, Nonce,
-    StatementDigest, TaskId,
+    Address, Attempt, BatchRoot, BlobDigest, BlockNumber, CertificateId, ChainId, EpochNumber,
+    JobId, Nonce, StatementDigest, TaskId,
 };
 use crate::units::{ByteCount, UnixMillis};
 
 use super::fact::{Change, Fact};
 
-pub use error::EvolveError;
+pub use error::{EvolveError, StateDecodeError};
 pub use job::{
     FailReason, HISTORY_ENTRIES_MAX, HistoryEntry, HoldReason, JOB_EDGES, Job, JobState,
     JobStateKind,
@@ -33,13 +36,13 @@ pub use job::{
 pub use queue::{LaneKey, Queue, QueueKey, Ticket, Urgency};
 pub use task::{RunningLease, TASK_EDGES, Task, TaskState, TaskStateKind, Try, TryOutcome};
 pub use votes::{
-    BatchBook, BatchStage, CertificateBook, Posting, Round, StatementBook, StatementStage,
-    Submission,
+    BatchBook, BatchStage, CertificateBook, EvidenceBook, Posting, Round, StatementBook,
+    StatementStage, Submission,
 };
 pub use worker::WorkerBook;
 
 /// Where a task lives.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct TaskPlace {
     /// Its job.
     pub job: JobId,
@@ -48,7 +51,7 @@ pub struct TaskPlace {
 }
 
 /// A stored blob and who needs it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct BlobBook {
     /// Its length.
     pub bytes: ByteCount,
@@ -59,18 +62,20 @@ pub struct BlobBook {
 }
 
 /// An ordered stream of one requester.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct StreamBook {
     /// Live jobs by sequence.
     pub live: BTreeMap<u64, BTreeSet<JobId>>,
     /// Highest sequence of a job that ended.
     pub done: Option<u64>,
+    /// Jobs that are known, ended ones too; the stream is forgotten with the last one.
+    pub jobs: u64,
 }
 
 /// Everything durable about a network.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct State {
-    /// Every job.
+    /// Every job that is not forgotten.
     pub jobs: BTreeMap<JobId, Job>,
     /// Jobs in order of arrival.
     pub by_serial: BTreeMap<u64, JobId>,
@@ -104,8 +109,14 @@ pub struct State {
     pub epoch_times: BTreeMap<EpochNumber, UnixMillis>,
     /// Members that no longer count; none is empty.
     pub excluded: BTreeMap<EpochNumber, MemberSet>,
-    /// Every statement.
+    /// Every statement whose votes are not forgotten.
     pub statements: BTreeMap<StatementDigest, StatementBook>,
+    /// Forgotten jobs whose votes are still kept.
+    pub evidence: BTreeMap<JobId, EvidenceBook>,
+    /// Rounds of voting that are kept of each epoch; none is zero.
+    pub rounds_in: BTreeMap<EpochNumber, u64>,
+    /// The highest block of a chain whose job was forgotten: what it created up to there was known.
+    pub forgotten_to: BTreeMap<ChainId, BlockNumber>,
     /// Statements that wait for an epoch or are being voted on.
     pub voting: BTreeSet<StatementDigest>,
     /// Statements with a quorum for valid that are in no batch.
@@ -125,6 +136,9 @@ pub struct State {
     /// Facts applied so far.
     pub facts: u64,
 }
+
+/// Version byte of an encoded state.
+pub const STATE_VERSION: u8 = 1;
 
 /// Jobs whose state changed, for those who watch.
 pub(super) type Touched = BTreeSet<JobId>;
@@ -177,8 +191,34 @@ impl State {
             | Change::SubmissionMoved { .. } => {
                 self.evolve_vote(at, &fact.change, &mut touched)?;
             }
+            Change::JobForgotten { .. }
+            | Change::EvidenceForgotten { .. }
+            | Change::EpochForgotten { .. }
+            | Change::WorkerForgotten { .. } => self.evolve_pruning(&fact.change)?,
         }
         Ok(touched)
+    }
+
+    /// The bytes for a snapshot: a version, then borsh. Equal states have equal bytes.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        let mut bytes = vec![STATE_VERSION];
+        #[expect(clippy::expect_used, reason = "writing to a Vec cannot fail")]
+        self.serialize(&mut bytes).expect("a Vec takes every write");
+        bytes
+    }
+
+    /// Reads back exactly what [`State::encode`] wrote.
+    ///
+    /// # Errors
+    /// [`StateDecodeError`] for another version, and for bytes that are no state or go on after one.
+    pub fn decode(bytes: &[u8]) -> Result<Self, StateDecodeError> {
+        let (&got, body) = bytes.split_first().ok_or(StateDecodeError::Empty)?;
+        if got != STATE_VERSION {
+            return Err(StateDecodeError::Version { got, expected: STATE_VERSION });
+        }
+        Self::try_from_slice(body)
+            .map_err(|error| StateDecodeError::Malformed { reason: error.to_string() })
     }
 
     /// A job.

@@ -10,13 +10,14 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
 use alloy_primitives::U256;
+use borsh::{BorshDeserialize, BorshSerialize};
 
 use crate::ids::{Address, ProgramId, TaskId};
 use crate::job::TaskKind;
 use crate::units::{ByteCount, UnixSeconds, WorkUnits};
 
 /// Tasks with the same needs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, BorshSerialize, BorshDeserialize)]
 pub struct LaneKey {
     /// Program that a prover must offer.
     pub program: ProgramId,
@@ -41,7 +42,7 @@ impl LaneKey {
 }
 
 /// Whether a task was tried before.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, BorshSerialize, BorshDeserialize)]
 pub enum Urgency {
     /// Tried before: its job waits for little else.
     Again,
@@ -50,13 +51,14 @@ pub enum Urgency {
 }
 
 /// Position of a task among those of its requester.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, BorshSerialize, BorshDeserialize)]
 pub struct QueueKey {
     /// Tasks to be tried again come first.
     pub urgency: Urgency,
     /// Then the nearest deadline.
     pub deadline: UnixSeconds,
     /// Then the higher fee.
+    #[borsh(serialize_with = "fee_bytes::serialize", deserialize_with = "fee_bytes::deserialize")]
     pub fee: Reverse<U256>,
     /// Then the older job.
     pub serial: u64,
@@ -77,7 +79,7 @@ pub struct Ticket {
     pub task: TaskId,
 }
 
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 struct Lane {
     /// Tasks by requester; none is empty.
     tasks: BTreeMap<Address, BTreeMap<QueueKey, TaskId>>,
@@ -85,7 +87,7 @@ struct Lane {
     turns: BTreeSet<(u64, Address)>,
 }
 
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 struct Party {
     /// Work units served, never below the clock at the start of a busy period.
     served: u64,
@@ -94,10 +96,12 @@ struct Party {
 }
 
 /// All queued tasks.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct Queue {
     lanes: BTreeMap<LaneKey, Lane>,
     parties: BTreeMap<Address, Party>,
+    /// Parties without queued tasks, by units served.
+    idle: BTreeSet<(u64, Address)>,
     clock: u64,
     len: usize,
 }
@@ -107,6 +111,9 @@ pub struct Queue {
 const AGAIN_LOOKAHEAD: usize = 8;
 /// Requesters of one lane that a decision looks at.
 const TURN_LOOKAHEAD: usize = 8;
+/// Requesters without queued tasks whose turns are remembered. Each takes part of a turn less once;
+/// beyond the bound those go first that would lose least.
+const IDLE_PARTIES_MAX: usize = 16_384;
 /// Tasks that are counted to say how many go before one.
 const AHEAD_MAX: usize = 1_000;
 
@@ -147,6 +154,7 @@ impl Queue {
         let clock = self.clock;
         let party = self.parties.entry(ticket.requester).or_default();
         if party.lanes.is_empty() {
+            self.idle.remove(&(party.served, ticket.requester));
             party.served = party.served.max(clock);
         }
         let lane = self.lanes.entry(ticket.lane).or_default();
@@ -192,16 +200,22 @@ impl Queue {
                 lane.turns.insert((party.served, *requester));
             }
         }
+        self.idle.remove(&(before, *requester));
         self.clock = clock.max(before);
         self.forget_idle(requester);
     }
 
     /// A requester without queued tasks whose count the clock has passed needs no memory.
     fn forget_idle(&mut self, requester: &Address) {
-        let clock = self.clock;
-        let idle = |party: &Party| party.lanes.is_empty() && party.served <= clock;
-        if self.parties.get(requester).is_some_and(idle) {
-            self.parties.remove(requester);
+        if let Some(party) = self.parties.get(requester).filter(|party| party.lanes.is_empty()) {
+            self.idle.insert((party.served, *requester));
+        }
+        while let Some((served, party)) = self.idle.first().copied() {
+            if served > self.clock && self.idle.len() <= IDLE_PARTIES_MAX {
+                break;
+            }
+            self.idle.pop_first();
+            self.parties.remove(&party);
         }
     }
 
@@ -254,8 +268,28 @@ impl Queue {
                     })
                 })
         });
+        let idle = self.parties.iter().filter(|(_, party)| party.lanes.is_empty());
         lanes_fit
+            && self.idle == idle.map(|(address, party)| (party.served, *address)).collect()
             && self.len == self.iter().count()
             && self.len == self.parties.values().flat_map(|p| p.lanes.values()).sum::<usize>()
+    }
+}
+
+/// Stored bytes of a fee: those of its number.
+mod fee_bytes {
+    use std::cmp::Reverse;
+    use std::io::{Read, Result, Write};
+
+    use alloy_primitives::U256;
+
+    use crate::borsh_u256;
+
+    pub(super) fn serialize<W: Write>(fee: &Reverse<U256>, writer: &mut W) -> Result<()> {
+        borsh_u256::serialize(&fee.0, writer)
+    }
+
+    pub(super) fn deserialize<R: Read>(reader: &mut R) -> Result<Reverse<U256>> {
+        borsh_u256::deserialize(reader).map(Reverse)
     }
 }

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use borsh::{BorshDeserialize, BorshSerialize};
+
 use crate::ids::{Address, Attempt, BlobDigest, LeaseToken, TaskId};
 use crate::job::TaskKind;
 use crate::network::fact::{Decision, LeaseEnd};
@@ -12,7 +14,7 @@ use crate::units::{ByteCount, UnixMillis, WorkUnits};
 use super::job::FailReason;
 
 /// A running lease.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct RunningLease {
     /// Which try.
     pub attempt: Attempt,
@@ -27,7 +29,7 @@ pub struct RunningLease {
 }
 
 /// Where a task is.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub enum TaskState {
     /// Needs the proofs of other tasks first.
     Waiting {
@@ -115,7 +117,7 @@ impl TaskState {
 }
 
 /// What became of one try.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub enum TryOutcome {
     /// The prover works on it.
     Running,
@@ -130,7 +132,7 @@ pub enum TryOutcome {
 }
 
 /// One try at a task.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct Try {
     /// Which.
     pub attempt: Attempt,
@@ -155,7 +157,7 @@ pub struct Try {
 }
 
 /// A task and its tries.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct Task {
     /// Its id.
     pub id: TaskId,

@@ -1,6 +1,8 @@
 //! Statements before the verifiers, batches being attested, certificates being posted.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+
+use borsh::{BorshDeserialize, BorshSerialize};
 
 use crate::batch::Batch;
 use crate::certificate::Certificate;
@@ -16,7 +18,7 @@ use crate::units::UnixMillis;
 use crate::vote::VerifiedAttestation;
 
 /// One epoch's votes on a statement. Votes of two epochs are never added.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct Round {
     /// When the members were asked.
     pub opened_at: UnixMillis,
@@ -29,7 +31,7 @@ pub struct Round {
 }
 
 /// How far a statement is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub enum StatementStage {
     /// No epoch's members were asked yet, or the last one's no longer count.
     Waiting,
@@ -64,7 +66,7 @@ pub enum StatementStage {
 }
 
 /// A statement and its votes.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct StatementBook {
     /// The statement with its records.
     pub opened: OpenedStatement,
@@ -72,10 +74,23 @@ pub struct StatementBook {
     pub rounds: BTreeMap<EpochNumber, Round>,
     /// How far it is.
     pub stage: StatementStage,
+    /// Batches that it was ever in.
+    pub batches: BTreeSet<BatchRoot>,
+    /// Certificates that were ever made of it.
+    pub certificates: BTreeSet<CertificateId>,
+}
+
+/// What is left of a forgotten job: whose votes are still evidence.
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct EvidenceBook {
+    /// When the job ended.
+    pub ended_at: UnixMillis,
+    /// Its statements, oldest first; none is decided on any more.
+    pub statements: Vec<StatementDigest>,
 }
 
 /// How far a batch is.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub enum BatchStage {
     /// Verifiers are asked.
     Open,
@@ -86,7 +101,7 @@ pub enum BatchStage {
 }
 
 /// A batch and its attestations.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct BatchBook {
     /// Leaves and tree.
     pub batch: Batch,
@@ -104,6 +119,8 @@ pub struct BatchBook {
     pub refused: BTreeMap<Address, Vec<u32>>,
     /// Attestations of members that voted otherwise on a leaf: evidence, never counted.
     pub contradicting: BTreeMap<Address, VerifiedAttestation>,
+    /// The first such attestation of each member in the earlier rounds of the same leaves.
+    pub contradicted_before: BTreeMap<Address, VerifiedAttestation>,
     /// When it was opened.
     pub opened_at: UnixMillis,
     /// How often exactly this batch was opened.
@@ -113,7 +130,7 @@ pub struct BatchBook {
 }
 
 /// How far a transaction is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub enum Posting {
     /// It is to be sent.
     Owed,
@@ -131,7 +148,7 @@ pub enum Posting {
 }
 
 /// A transaction that an oracle is to bring on-chain.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct Submission {
     /// How far it is.
     pub posting: Posting,
@@ -157,7 +174,7 @@ impl Submission {
 }
 
 /// A certificate and its way on-chain.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct CertificateBook {
     /// The certificate.
     pub certificate: Certificate,

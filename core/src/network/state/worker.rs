@@ -2,12 +2,14 @@
 
 use std::collections::BTreeMap;
 
+use borsh::{BorshDeserialize, BorshSerialize};
+
 use crate::ids::ProgramId;
 use crate::network::input::Drain;
-use crate::units::WorkUnits;
+use crate::units::{UnixMillis, WorkUnits};
 
 /// One prover's record.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct WorkerBook {
     /// Measured work units per 1000 seconds and program: an average that forgets by quarters.
     pub units_per_kilosecond: BTreeMap<ProgramId, u64>,
@@ -25,6 +27,8 @@ pub struct WorkerBook {
     pub refused_by_quorum: u64,
     /// Set while an administrator keeps work away from it.
     pub drain: Option<Drain>,
+    /// When a fact was last about it.
+    pub active_at: UnixMillis,
 }
 
 impl WorkerBook {

@@ -30,8 +30,8 @@ impl Chain {
         }
         self.facts = world.journal.len();
         let is_posted = |id: &CertificateId| {
-            let posting = state.certificates[id].submission.posting;
-            matches!(posting, Posting::Included(_) | Posting::Final(_))
+            let posting = state.certificates.get(id).map(|book| book.submission.posting);
+            matches!(posting, Some(Posting::Included(_) | Posting::Final(_)))
         };
         self.posted.retain(is_posted);
         let new: Vec<CertificateId> =
@@ -48,8 +48,7 @@ impl Chain {
     fn check_newest(&mut self, world: &World, id: &CertificateId) {
         let state = world.network.state();
         let book = &state.certificates[id];
-        for (_, job) in &book.statements {
-            let job = &state.jobs[job];
+        for job in book.statements.iter().filter_map(|(_, job)| state.jobs.get(job)) {
             let earlier = state.jobs.values().filter(|one| {
                 one.spec.requester == job.spec.requester
                     && one.spec.stream == job.spec.stream

@@ -147,6 +147,10 @@ fn every_change() -> Vec<(&'static str, Change)> {
                 members: [0, 70, 199].map(MemberIndex::new).into_iter().collect(),
             },
         ),
+        ("JobForgotten", Change::JobForgotten { job }),
+        ("EvidenceForgotten", Change::EvidenceForgotten { job }),
+        ("EpochForgotten", Change::EpochForgotten { epoch }),
+        ("WorkerForgotten", Change::WorkerForgotten { prover: holder }),
     ]
 }
 

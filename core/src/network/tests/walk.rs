@@ -1,13 +1,15 @@
 //! A random walk: peers do whatever they may and may not, the clock jumps, the dispatcher restarts;
 //! every invariant is checked after every step and replaying the journal gives the same state.
 
+use std::collections::BTreeSet;
+
 use crate::ids::{
     Attempt, EpochNumber, JobId, LeaseToken, MemberIndex, SessionId, StatementDigest, TaskId,
 };
 use crate::job::JobSpec;
 use crate::network::*;
 use crate::statement::Verdict;
-use crate::units::ByteCount;
+use crate::units::{ByteCount, UnixSeconds};
 
 use super::chain::Chain;
 use super::world::*;
@@ -44,9 +46,52 @@ struct Walk {
     /// Keys of a few epochs, made once.
     tables: Vec<crate::epoch::EpochKeys>,
     chain: Chain,
+    /// Jobs that were forgotten, and the facts that were looked at for them.
+    forgotten: BTreeSet<JobId>,
+    looked_at: usize,
+    /// Epochs that lost members.
+    excluded: BTreeSet<EpochNumber>,
 }
 
 impl Walk {
+    fn new(seed: u64, tables: &[crate::epoch::EpochKeys]) -> Self {
+        // Short enough that a walk of a few minutes forgets what ended on its way.
+        let world = World::with(|config| {
+            config.blob_retention_ms = 4_000;
+            config.job_retention_ms = 5_000;
+            config.evidence_retention_ms = 20_000;
+            config.worker_retention_ms = 40_000;
+        });
+        Self {
+            world,
+            random: Random(seed),
+            sessions: [SessionId::new(0); 4],
+            leases: Vec::new(),
+            epoch: 0,
+            tables: tables.to_vec(),
+            chain: Chain::default(),
+            forgotten: BTreeSet::new(),
+            looked_at: 0,
+            excluded: BTreeSet::new(),
+        }
+    }
+
+    /// Reads what is new in the journal: what was forgotten never comes back.
+    fn follow(&mut self) {
+        for bytes in &self.world.journal[self.looked_at..] {
+            match Fact::decode(bytes).unwrap().change {
+                Change::JobForgotten { job } => assert!(self.forgotten.insert(job)),
+                Change::MembersExcluded { epoch, .. } => {
+                    self.excluded.insert(epoch);
+                }
+                _ => {}
+            }
+        }
+        self.looked_at = self.world.journal.len();
+        let jobs = &self.world.network.state().jobs;
+        assert!(self.forgotten.iter().all(|job| !jobs.contains_key(job)));
+    }
+
     fn job(&mut self) -> Option<JobId> {
         let jobs: Vec<JobId> = self.world.network.state().jobs.keys().copied().collect();
         self.random.pick(&jobs)
@@ -94,6 +139,7 @@ impl Walk {
             _ => self.agree(),
         }
         self.chain.follow(&self.world);
+        self.follow();
     }
 
     fn submit(&mut self) {
@@ -102,6 +148,9 @@ impl Walk {
         let mut spec = spec(requester, nonce);
         spec.stream = stream;
         spec.sequence = stream * (1 + nonce / 2);
+        if nonce > 3 {
+            spec.deadline = UnixSeconds::new(START.as_seconds().get() + 10 * (nonce - 2));
+        }
         if nonce % 2 == 0 {
             spec = JobSpec { origin: crate::job::Origin::Contract, ..spec };
         }
@@ -334,17 +383,10 @@ fn every_invariant_holds_on_thirty_two_thousand_random_steps() {
     let mut settled = 0;
     let mut held = 0;
     let mut excluded = 0;
+    let mut forgotten = 0;
     for seed in 0..80 {
         println!("seed {seed}");
-        let mut walk = Walk {
-            world: World::new(),
-            random: Random(seed),
-            sessions: [SessionId::new(0); 4],
-            leases: Vec::new(),
-            epoch: 0,
-            tables: tables.clone(),
-            chain: Chain::default(),
-        };
+        let mut walk = Walk::new(seed, &tables);
         for _ in 0..400 {
             walk.step();
         }
@@ -355,9 +397,43 @@ fn every_invariant_holds_on_thirty_two_thousand_random_steps() {
             settled += usize::from(job.state.kind() == JobStateKind::Settled);
             held += usize::from(job.history.iter().any(|e| e.state == JobStateKind::Held));
         }
-        excluded += walk.world.network.state().excluded.len();
+        excluded += walk.excluded.len();
+        forgotten += walk.forgotten.len();
     }
     // The walk must get somewhere, or it checks nothing.
     assert!(settled > 20 && held > 5, "{settled} jobs settled, {held} were held");
     assert!(excluded > 5, "{excluded} epochs had excluded members");
+    assert!(forgotten > 50, "{forgotten} jobs were forgotten");
+}
+
+/// Four walks, a snapshot after every eighth fact: each reads back as it was, and from some of them
+/// the rest of the journal leads to the same end.
+#[test]
+fn a_snapshot_and_the_facts_after_it_are_the_whole_journal() {
+    let tables: Vec<_> = (1..=3).map(epoch_keys).collect();
+    for seed in 100..104 {
+        println!("seed {seed}");
+        let mut walk = Walk::new(seed, &tables);
+        for _ in 0..400 {
+            walk.step();
+        }
+        let facts: Vec<Fact> =
+            walk.world.journal.iter().map(|bytes| Fact::decode(bytes).unwrap()).collect();
+        let mut state = State::default();
+        for (position, fact) in facts.iter().enumerate() {
+            state.evolve(fact).unwrap();
+            if position % 8 != 0 && position + 1 != facts.len() {
+                continue;
+            }
+            let mut later = State::decode(&state.encode()).unwrap();
+            assert_eq!(later, state, "seed {seed}, fact {position}");
+            if position % 200 == 0 {
+                for fact in &facts[position + 1..] {
+                    later.evolve(fact).unwrap();
+                }
+                assert_eq!(&later, walk.world.network.state(), "seed {seed}, fact {position}");
+            }
+        }
+        assert_eq!(&state, walk.world.network.state());
+    }
 }

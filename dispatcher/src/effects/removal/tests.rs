@@ -78,8 +78,9 @@ async fn a_blob_that_somebody_asked_for_first_stays() {
 async fn what_a_crash_kept_from_being_removed_goes_at_the_next_start() {
     let awaited = spec(&wallet(1), 1, b"awaited, its fact was lost");
     let submit = Input::SubmitJob { spec: awaited, provenance: Provenance::Direct };
-    let now = crate::clock::now().get();
-    let idle = Idle::after(&facts_of([(now, submit), (now, stored(b"recorded"))]));
+    let a_second_ago = 86_399_000;
+    let inputs = [(a_second_ago, submit), (a_second_ago, stored(b"recorded"))];
+    let idle = Idle::after(&facts_of(inputs));
     let awaited = put(&idle.shared, b"awaited, its fact was lost").await;
     let recorded = put(&idle.shared, b"recorded").await;
     let left_over = put(&idle.shared, b"left over").await;

@@ -1,0 +1,73 @@
+//! The bytes of a snapshot of the state: what one version writes, the next one reads.
+
+use crate::crypto::hash::keccak256;
+use crate::job::JobSpec;
+use crate::network::*;
+use crate::statement::Verdict;
+
+use super::world::*;
+
+/// A state with something in every part.
+fn full() -> World {
+    let mut world = World::staffed();
+    world.connect(0, 2);
+    let settled = world.planned(contract_spec(1, 1), 2);
+    world.prove_all(&settled);
+    let id = world.certify(&settled);
+    let update = SubmissionUpdate::Final(inclusion(1));
+    world.submission(SubmissionSubject::Certificate(id), update);
+    let voted = world.planned(spec(2, 1), 1);
+    let statement = world.prove_all(&voted);
+    world.vote(0, statement, Verdict::Invalid);
+    world.planned(JobSpec { stream: 1, sequence: 1, ..spec(3, 1) }, 4);
+    world.ok(Input::DrainProver { prover: prover(3), drain: Drain::Start });
+    let cancelled = world.planned(spec(4, 1), 1);
+    let requester = address(4);
+    world.ok(Input::CancelJob { job: cancelled, requester });
+    world
+}
+
+#[test]
+fn the_state_has_its_golden_bytes() {
+    let world = full();
+    let bytes = world.network.state().encode();
+    assert_eq!(State::decode(&bytes).as_ref(), Ok(world.network.state()));
+    // Another digest is another layout: a new version, which reads this one too, because the facts
+    // that this state was made of may be gone.
+    let digest = hex::encode(keccak256(&bytes));
+    let golden = include_str!("state_v1.txt");
+    if std::env::var_os("PROOFGRID_WRITE_GOLDEN").is_some() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/src/network/tests/state_v1.txt");
+        std::fs::write(path, format!("{digest}\n")).unwrap();
+    }
+    assert_eq!((bytes[0], golden.trim()), (STATE_VERSION, digest.as_str()), "the layout changed");
+}
+
+#[test]
+fn a_damaged_state_is_refused_and_never_a_panic() {
+    assert_eq!(State::decode(&[]), Err(StateDecodeError::Empty));
+    let good = full().network.state().encode();
+    let mut other = good.clone();
+    other[0] = 9;
+    assert_eq!(
+        State::decode(&other),
+        Err(StateDecodeError::Version { got: 9, expected: STATE_VERSION })
+    );
+    let longer = [good.as_slice(), &[0]].concat();
+    assert!(matches!(State::decode(&longer), Err(StateDecodeError::Malformed { .. })));
+    for cut in [1, good.len() / 2, good.len() - 1] {
+        assert!(matches!(State::decode(&good[..cut]), Err(StateDecodeError::Malformed { .. })));
+    }
+}
+
+#[test]
+fn a_network_from_a_snapshot_owes_what_the_replayed_one_owes() {
+    let world = full();
+    let state = State::decode(&world.network.state().encode()).unwrap();
+    let mut restored = Network::from_snapshot(world.network.config().clone(), state);
+    let mut replayed = world.replayed();
+    let effects = |network: &mut Network| format!("{:?}", network.resume(world.now));
+    assert_eq!(effects(&mut restored), effects(&mut replayed));
+    assert_eq!(restored.next_wakeup(), replayed.next_wakeup());
+    restored.check_invariants().unwrap();
+}
