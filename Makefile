@@ -61,6 +61,10 @@ test-rust: tools ## All Rust tests, every bench body once, documentation tests
 .PHONY: test
 test: check-format lint test-contracts test-rust ## Everything that the gate runs
 
+.PHONY: soak
+soak: tools ## The long runs of what the gate runs shortly
+	$(CARGO) test --locked -p proofgrid-tests --test scenarios -- --soak
+
 .PHONY: gen
 gen: tools ## Regenerate what is committed: protobuf code, ABIs, shared vectors
 	PROOFGRID_REGENERATE=1 $(CARGO) test -p proofgrid-proto --test drift

@@ -173,10 +173,12 @@ impl Session {
     }
 
     fn pauses(&self) -> ExponentialBackoff {
+        // The jitter adds up to as much again.
+        let longest = Duration::from_millis(self.config.reconnect_delay_ms_max) / 2;
         ExponentialBuilder::default()
             .with_jitter()
             .with_min_delay(Duration::from_millis(self.config.reconnect_delay_ms_min))
-            .with_max_delay(Duration::from_millis(self.config.reconnect_delay_ms_max))
+            .with_max_delay(longest)
             .without_max_times()
             .build()
     }
@@ -184,7 +186,7 @@ impl Session {
     /// How long to wait after a session; what a person must mend is tried at the slowest pace.
     fn pause_after(&self, error: &SessionError, pauses: &mut ExponentialBackoff) -> Duration {
         let slowest = Duration::from_millis(self.config.reconnect_delay_ms_max);
-        let next = pauses.next().unwrap_or(slowest);
+        let next = pauses.next().map_or(slowest, |pause| pause.min(slowest));
         let pause = match error {
             SessionError::Goaway { replaced: true, .. } => slowest,
             SessionError::Goaway { pause, .. } => next.max((*pause).min(GOAWAY_PAUSE_MAX)),

@@ -2,6 +2,8 @@
 
 use std::ffi::OsStr;
 use std::process::{Command, ExitStatus, Output};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, ensure};
 use nix::sys::signal::Signal;
@@ -144,6 +146,18 @@ impl Scenario {
         })
     }
 
+    /// The peers that the dispatcher lists.
+    ///
+    /// # Errors
+    /// When it refuses.
+    pub fn nodes(&self) -> anyhow::Result<Vec<v1::Node>> {
+        let authority = Some(self.authority(AdminCall::ListNodes)?);
+        let url = self.devnet.network().dispatcher_url.clone();
+        let mut client = self.block_on(AdminServiceClient::connect(url))?;
+        let listed = self.block_on(client.list_nodes(v1::ListNodesRequest { authority }))?;
+        Ok(listed.into_inner().nodes)
+    }
+
     /// A signed request to drain a prover or to take it back.
     ///
     /// # Errors
@@ -189,7 +203,7 @@ impl Scenario {
     fn authority(&self, call: AdminCall) -> anyhow::Result<v1::AdminAuthority> {
         let key = self.devnet.new_wallet_if_missing(ADMINISTRATOR)?;
         let expires: UnixSeconds = request_expiry();
-        let nonce = self.admin_nonce();
+        let nonce = next_admin_nonce();
         let request = Request::AdminCall {
             action: call.action().to_owned(),
             subject: call.subject(),
@@ -203,10 +217,18 @@ impl Scenario {
         let signature = client.sign(&key, request);
         Ok(v1::AdminAuthority { nonce, expires_unix_s: expires.get(), signature })
     }
+}
 
-    fn admin_nonce(&self) -> u64 {
-        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+/// A nonce above every one before it: as far ahead as a clock may be, and no two in one millisecond.
+fn next_admin_nonce() -> u64 {
+    static LAST: AtomicU64 = AtomicU64::new(0);
+    loop {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH);
         let now_ms = now.map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX));
-        now_ms + ADMIN_AHEAD_MS
+        let nonce = now_ms.saturating_add(ADMIN_AHEAD_MS);
+        if LAST.fetch_max(nonce, Ordering::SeqCst) < nonce {
+            return nonce;
+        }
+        std::thread::yield_now();
     }
 }

@@ -106,6 +106,7 @@ struct Outcome {
 /// Runs what the command line asks for.
 pub fn main(groups: Vec<Group>) -> ExitCode {
     let wanted = Wanted::parse(std::env::args().skip(1));
+    let mut outcomes = vec![documented(&groups)];
     let mut queue = VecDeque::new();
     for mut group in groups {
         group.cases.retain(|case| wanted.wants(case));
@@ -119,8 +120,19 @@ pub fn main(groups: Vec<Group>) -> ExitCode {
         }
         return ExitCode::SUCCESS;
     }
-    let outcomes = run_all(queue);
+    outcomes.extend(run_all(queue));
     summary(&outcomes)
+}
+
+/// Every scenario stands in `docs/faults.md`.
+fn documented(groups: &[Group]) -> Outcome {
+    let text = std::fs::read_to_string(crate::root().join("docs/faults.md")).unwrap_or_default();
+    let cases = groups.iter().flat_map(|group| &group.cases);
+    let missing: Vec<_> =
+        cases.map(|case| case.name).filter(|name| !text.contains(&format!("`{name}`"))).collect();
+    let failed = (!missing.is_empty()).then(|| format!("docs/faults.md lacks {missing:?}"));
+    say("documented", Instant::now(), failed.as_deref());
+    Outcome { name: "documented".to_owned(), failed }
 }
 
 fn run_all(queue: VecDeque<Group>) -> Vec<Outcome> {
@@ -202,7 +214,7 @@ fn summary(outcomes: &[Outcome]) -> ExitCode {
         .filter(|outcome| outcome.failed.is_some())
         .map(|found| &found.name)
         .collect();
-    println!("\n{} scenarios, {} failed {failed:?}", outcomes.len(), failed.len());
+    println!("\n{} checks, {} failed {failed:?}", outcomes.len(), failed.len());
     if failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 

@@ -124,10 +124,10 @@ impl NewJob {
         }
     }
 
-    /// A direct `fibonacci` job that takes seconds: what it meets, it meets in the middle.
+    /// A direct `fibonacci` job that takes a second: what it meets, it meets in the middle.
     #[must_use]
     pub fn slow(nonce: u64) -> Self {
-        Self { input: format!("0 {nonce} 1048576").into_bytes(), ..Self::fibonacci(nonce) }
+        Self { input: format!("0 {nonce} 262144").into_bytes(), ..Self::fibonacci(nonce) }
     }
 }
 

@@ -1,6 +1,8 @@
 //! kill -9 of the prover that works on a task: the other one gets it, and no try is charged.
 
 use anyhow::ensure;
+use proofgrid_node::job_view::hex0x;
+use proofgrid_proto::v1;
 use proofgrid_tests::Scenario;
 
 use crate::common::{caught_proving, explained, provers, settles, task};
@@ -13,6 +15,8 @@ pub fn run(scenario: &mut Scenario) -> anyhow::Result<()> {
     let done = task(&view)?;
     ensure!(done.prover != dead && done.attempt == 2, "the other one proved it: {done:?}");
     explained(scenario, job, &["the prover was silent for too long", &dead])?;
+    let is_dead = |node: &v1::Node| hex0x(&node.operator) == dead;
+    ensure!(!scenario.nodes()?.iter().any(is_dead), "it is listed no more");
     scenario.restart(&killed)?;
     settles(scenario)?;
     Ok(())

@@ -23,7 +23,9 @@ mod kill_prover;
 mod kill_verifier;
 mod mixed_load;
 mod no_proof;
+mod outage;
 mod pause_prover;
+mod random_faults;
 mod reconnect;
 mod reorg;
 mod requests;
@@ -41,7 +43,7 @@ mod wrong_proof;
 use std::process::ExitCode;
 
 use proofgrid_node::devnet::network::DevnetOptions;
-use proofgrid_tests::harness::{Case, Group, case, main as run};
+use proofgrid_tests::harness::{Case, Group, case, main as run, soak};
 
 fn usual(_options: &mut DevnetOptions) {}
 
@@ -55,11 +57,8 @@ fn group(
 
 fn groups() -> Vec<Group> {
     vec![
-        group(
-            "usual",
-            usual,
-            [case("certificate", certificate::run), case("kill_dispatcher", kill_dispatcher::run)],
-        ),
+        group("dispatcher", usual, [case("kill_dispatcher", kill_dispatcher::run)]),
+        group("random", usual, [soak("random_faults", random_faults::run)]),
         group(
             "provers",
             usual,
@@ -85,6 +84,8 @@ fn groups() -> Vec<Group> {
                 case("chain_restarts", kill_oracle::chain_restarts),
                 case("kill_verifier_before", kill_verifier::before_the_vote),
                 case("kill_verifier_after", kill_verifier::after_the_vote),
+                case("outage", outage::killed),
+                case("outage_hangs", outage::hangs),
                 case("kill_all", kill_all::run),
                 case("shutdown_everything", shutdown::everything),
             ],
@@ -106,6 +107,7 @@ fn groups() -> Vec<Group> {
                 case("reconnect_replaces", reconnect::replaces),
                 case("reconnect_after_the_end", reconnect::after_the_end),
                 case("reconnect_forgot", reconnect::forgot),
+                case("reconnect_unknown", reconnect::unknown),
                 case("no_proof_silence", no_proof::silence),
                 case("no_proof_never_uploaded", no_proof::never_uploaded),
                 case("no_proof_gives_up", no_proof::gives_up),
@@ -133,6 +135,7 @@ fn groups() -> Vec<Group> {
                 case("requests_reused", requests::reused),
                 case("requests_blobs", requests::blobs),
                 case("requests_admin", requests::admin),
+                case("requests_rejected", requests::rejected),
                 case("certificate", certificate::run),
             ],
         ),

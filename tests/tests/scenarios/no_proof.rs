@@ -62,11 +62,16 @@ pub fn never_uploaded(scenario: &mut Scenario) -> anyhow::Result<()> {
     paid(scenario, hired.job, &hired.peer.address().to_string())
 }
 
-/// It gives up once; somebody else proves the task.
+/// It gives up, and says so twice: that counts once, and somebody else proves the task.
 pub fn gives_up(scenario: &mut Scenario) -> anyhow::Result<()> {
-    let hired = hired(scenario, "quitter")?;
-    let fault = TaskFault::Backend("out of ideas".into());
-    hired.peer.send(ProverMessage::Fail { lease: hired.lease(), fault })?;
+    let mut hired = hired(scenario, "quitter")?;
+    let lease = hired.lease();
+    for _ in 0..2 {
+        let fault = TaskFault::Backend("out of ideas".into());
+        hired.peer.send(ProverMessage::Fail { lease, fault })?;
+    }
+    let refused = hired.peer.refusal()?;
+    ensure!(refused.reason() == RefusalReason::StaleLease, "{refused:?}");
     rescued(scenario, hired.job)?;
     explained(scenario, hired.job, &["out of ideas", &hired.peer.address().to_string()])
 }

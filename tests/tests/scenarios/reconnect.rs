@@ -1,7 +1,8 @@
 //! A prover's connection breaks: it goes on where it was, or is told that it is too late.
 
 use anyhow::ensure;
-use proofgrid_core::network::CancelReason;
+use proofgrid_core::ids::TaskId;
+use proofgrid_core::network::{CancelReason, LeaseRef};
 use proofgrid_proto::convert::{CompletionReply, ProverOrder};
 use proofgrid_tests::Scenario;
 use proofgrid_tests::peer::Prover;
@@ -71,4 +72,28 @@ pub fn forgot(scenario: &mut Scenario) -> anyhow::Result<()> {
     let back = Prover::join(scenario, "forgetter")?;
     back.fall_silent();
     rescued(scenario, job)
+}
+
+/// It comes back with work that nobody ever gave it.
+pub fn unknown(scenario: &mut Scenario) -> anyhow::Result<()> {
+    let hired = hired(scenario, "dreamer-1")?;
+    let lease = hired.lease();
+    let unknown = LeaseRef { task: TaskId::from_bytes([9; 32]), ..lease };
+    // Somebody else's lease is not its own either.
+    let mut dreamer = Prover::rejoin(scenario, "dreamer-2", vec![unknown, lease])?;
+    ensure!(dreamer.resumed.is_empty(), "nothing goes on: {:?}", dreamer.resumed);
+    for task in [unknown.task, lease.task] {
+        let reason = dreamer.expect("the end of what it dreamt", |order| match order {
+            ProverOrder::Cancel { task: found, reason, .. } if found == task => Ok(reason),
+            other => Err(other),
+        })?;
+        ensure!(reason == CancelReason::StaleLease, "{reason:?}");
+    }
+    drop(dreamer);
+    let mut holder = hired;
+    let proof = holder.prove()?;
+    holder.peer.deliver(lease, &proof)?;
+    let reply = holder.peer.reply(lease)?;
+    ensure!(reply == CompletionReply::Accepted, "the holder was not disturbed: {reply:?}");
+    paid(scenario, holder.job, &holder.peer.address().to_string())
 }

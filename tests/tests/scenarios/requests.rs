@@ -17,6 +17,9 @@ use tonic::{Response, Status};
 
 use crate::common::caught_proving;
 
+/// Exit code of a command about a job that ended unsettled.
+const JOB_FAILED: i32 = 7;
+
 /// What is changed, and how.
 type Change = (&'static str, fn(&mut v1::JobSpec));
 
@@ -217,6 +220,32 @@ pub fn blobs(scenario: &mut Scenario) -> anyhow::Result<()> {
     ensure!(view.tasks.is_empty(), "nothing was taken: {view:#?}");
     upload(own, input, Some(authority))?;
     scenario.wait_for_state(hand.spec.id(), "settled")?;
+    Ok(())
+}
+
+/// An input that is none of the program's, and a claim that is not the input's: the job is rejected before
+/// anybody works on it, and says why.
+pub fn rejected(scenario: &mut Scenario) -> anyhow::Result<()> {
+    let good = hand(scenario)?;
+    let mut false_claim = hand(scenario)?;
+    false_claim.spec.claim = good.spec.claim;
+    let mut nonsense = hand(scenario)?;
+    nonsense.input = b"no numbers at all".to_vec();
+    nonsense.spec.input = BlobDigest::from_bytes(keccak256(&nonsense.input));
+    nonsense.spec.limits.input_bytes = ByteCount::new(nonsense.input.len() as u64);
+    for hand in [nonsense, false_claim] {
+        hand.send(scenario, hand.submit())?;
+        scenario
+            .block_on(hand.client.upload(&hand.wallet, &hand.input))
+            .map_err(|error| error.error)?;
+        let job = hand.spec.id();
+        let view = scenario.wait_for_state(job, "rejected")?;
+        ensure!(!view.reason.is_empty() && view.certificate.is_empty(), "it says why: {view:#?}");
+        let watch = scenario.cli(&["watch", &job.to_string()])?;
+        ensure!(watch.status.code() == Some(JOB_FAILED), "a script can tell: {watch:?}");
+        let told = String::from_utf8_lossy(&watch.stderr).into_owned();
+        ensure!(told.contains(&view.reason), "so can a person: {told}");
+    }
     Ok(())
 }
 
