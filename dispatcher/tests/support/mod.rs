@@ -104,10 +104,15 @@ impl Running {
 
     /// Ends it and starts another on the same journal and blobs.
     pub async fn restart(self) -> Self {
+        self.restart_with(config()).await
+    }
+
+    /// As [`Self::restart`], with these settings.
+    pub async fn restart_with(self, config: DispatcherConfig) -> Self {
         self.shutdown.cancel();
         drop(self.channel);
         self.handle.join().await.unwrap();
-        start_on(config(), self.journal, self.blobs).await
+        start_on(config, self.journal, self.blobs).await
     }
 
     pub async fn stop(self) {
