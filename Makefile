@@ -65,6 +65,12 @@ test: check-format lint test-contracts test-rust ## Everything that the gate run
 soak: tools ## The long runs of what the gate runs shortly
 	$(CARGO) test --locked -p proofgrid-tests --test scenarios -- --soak
 
+.PHONY: sim
+sim: SEEDS ?= 100000
+sim: FROM ?= 0
+sim: ## Simulate a whole network under SEEDS=100000 seeds, on all cores (FROM=0 is the first)
+	$(CARGO) run --locked -p proofgrid-simulator -- $(SEEDS) $(FROM)
+
 .PHONY: gen
 gen: tools ## Regenerate what is committed: protobuf code, ABIs, shared vectors
 	PROOFGRID_REGENERATE=1 $(CARGO) test -p proofgrid-proto --test drift
