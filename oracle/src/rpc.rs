@@ -234,7 +234,7 @@ impl Chain {
             FinalityPolicy::Depth(depth) => {
                 let head = self.latest().await?.number;
                 match head.checked_sub(depth.get()) {
-                    Some(number) => self.header(BlockNumber::new(number)).await?,
+                    Some(number) => Some(self.below_head(head, number).await?),
                     None => None,
                 }
             }
@@ -243,6 +243,15 @@ impl Chain {
             self.agree_on(block_ref(header)).await?;
         }
         Ok(header)
+    }
+
+    /// A block that lies below the head. Whoever names a head and lacks the blocks below it lies, or is
+    /// several nodes behind one address; either way nothing is read, and the operator learns why.
+    async fn below_head(&self, head: u64, number: u64) -> Result<Header, RpcError> {
+        self.header(BlockNumber::new(number)).await?.ok_or_else(|| RpcError::Unusable {
+            what: "eth_getBlockByNumber",
+            why: format!("the head is block {head}, but block {number} below it is unknown"),
+        })
     }
 
     /// Compares one block over all endpoints. One that fails or is behind has no say.

@@ -127,7 +127,7 @@ impl NewJob {
     /// A direct `fibonacci` job that takes a second: what it meets, it meets in the middle.
     #[must_use]
     pub fn slow(nonce: u64) -> Self {
-        Self { input: format!("0 {nonce} 262144").into_bytes(), ..Self::fibonacci(nonce) }
+        Self { input: format!("0 {nonce} 524288").into_bytes(), ..Self::fibonacci(nonce) }
     }
 }
 

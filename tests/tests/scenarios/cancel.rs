@@ -36,13 +36,14 @@ pub fn pending(scenario: &mut Scenario) -> anyhow::Result<()> {
 
 /// It is being proved.
 pub fn proving(scenario: &mut Scenario) -> anyhow::Result<()> {
+    // Nobody else may prove it meanwhile.
+    scenario.terminate("prover-2")?;
     let (job, name) = caught_proving(scenario)?;
     cancel(scenario, job)?;
     scenario.resume(&name)?;
-    // Both provers take part again, and the proof that was under way is no longer wanted.
-    for _ in 0..2 {
-        settles(scenario)?;
-    }
+    // It takes part again, and the proof that was under way is no longer wanted.
+    settles(scenario)?;
+    scenario.restart("prover-2")?;
     scenario.wait_for_state(job, "cancelled")?;
     Ok(())
 }

@@ -28,7 +28,6 @@ pub fn caught_proving(scenario: &mut Scenario) -> anyhow::Result<(JobId, String)
         let address = task(&view)?.prover.clone();
         let name = named(scenario, &address)?;
         scenario.pause(&name)?;
-        // What was delivered before the pause is judged by now or will be: only silence is a catch.
         if holds(scenario, job, &address)? {
             return Ok((job, name));
         }
@@ -37,9 +36,14 @@ pub fn caught_proving(scenario: &mut Scenario) -> anyhow::Result<(JobId, String)
     bail!("{CATCHES_MAX} proofs were done before they could be interrupted")
 }
 
+/// Whether the paused prover's proof is not done. Its log says so before anybody else can know.
 fn holds(scenario: &Scenario, job: JobId, prover: &str) -> anyhow::Result<bool> {
     let view = scenario.job(job)?.context("the job is known")?;
     let task = task(&view)?;
+    let log = scenario.log(&named(scenario, prover)?);
+    if log.lines().any(|line| line.contains(" proved ") && line.contains(&task.id)) {
+        return Ok(false);
+    }
     let text = scenario.explain(job)?;
     Ok(task.state == "leased" && task.prover == prover && !text.contains("at intake"))
 }

@@ -98,7 +98,7 @@ pub fn of_a_direct_job(scenario: &mut Scenario) -> anyhow::Result<()> {
     scenario.restart_with("dispatcher", &grace)?;
     scenario.wait_for_dispatcher()?;
     let mut new = NewJob::fibonacci(scenario.nonce());
-    new.deadline_s = 3;
+    new.deadline_s = 5;
     let job = scenario.submit(&new)?;
     scenario.wait_for_state(job, "expired")?;
     explained(scenario, job, &["its time is over"])?;

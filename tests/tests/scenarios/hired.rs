@@ -14,6 +14,8 @@ use crate::common::{explained, task};
 /// The network of these faults.
 pub fn network(options: &mut DevnetOptions) {
     options.provers = 1;
+    // A peer that comes back at once is there in time, also on a slow machine.
+    options.tuning.dead_after_ms = 5_000;
 }
 
 /// A peer with work.

@@ -9,9 +9,9 @@ use crate::common::{caught_proving, explained, provers, settles, task};
 
 pub fn run(scenario: &mut Scenario) -> anyhow::Result<()> {
     let (job, killed) = caught_proving(scenario)?;
+    let dead = scenario.devnet.new_wallet_if_missing(&killed)?.address().to_string();
     scenario.kill(&killed)?;
     let view = scenario.wait_for_state(job, "settled")?;
-    let dead = scenario.devnet.new_wallet_if_missing(&killed)?.address().to_string();
     let done = task(&view)?;
     ensure!(done.prover != dead && done.attempt == 2, "the other one proved it: {done:?}");
     explained(scenario, job, &["the prover was silent for too long", &dead])?;

@@ -2,16 +2,9 @@
 //! votes twice.
 
 use anyhow::ensure;
-use proofgrid_core::ids::JobId;
 use proofgrid_tests::{NewJob, Scenario};
 
-use crate::verifiers::voted_valid;
-
-fn all_voted_once(scenario: &Scenario, job: JobId) -> anyhow::Result<()> {
-    let votes = voted_valid(scenario, job, 100)?;
-    ensure!((votes.num_votes, votes.stake_invalid) == (4, 0), "each once: {votes:?}");
-    Ok(())
-}
+use crate::verifiers::{each_once, voted_valid};
 
 /// The statement is in their hands and no vote is out.
 pub fn before_the_vote(scenario: &mut Scenario) -> anyhow::Result<()> {
@@ -28,8 +21,7 @@ pub fn before_the_vote(scenario: &mut Scenario) -> anyhow::Result<()> {
     let view = scenario.wait_for(job, "known", |_| true)?;
     ensure!(view.certificate.is_empty(), "60 % certify nothing");
     scenario.restart("verifier-1")?;
-    scenario.wait_for_state(job, "settled")?;
-    all_voted_once(scenario, job)
+    each_once(scenario, job)
 }
 
 /// Its vote is out; it attests after the restart, from its log.
@@ -45,6 +37,5 @@ pub fn after_the_vote(scenario: &mut Scenario) -> anyhow::Result<()> {
     for name in others {
         scenario.resume(name)?;
     }
-    scenario.wait_for_state(job, "settled")?;
-    all_voted_once(scenario, job)
+    each_once(scenario, job)
 }

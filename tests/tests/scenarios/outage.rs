@@ -15,6 +15,9 @@ const NOT_FOUND: i32 = 4;
 /// Longer than any silence that these networks bear.
 const HANG: Duration = Duration::from_secs(4);
 
+/// A dispatcher that bears two minutes of silence.
+const PATIENT: [(&str, &str); 1] = [("PROOFGRID_DISPATCHER__DEAD_AFTER_MS", "120000")];
+
 /// It is killed while a prover works and comes back after the proof is done: the proof is delivered under
 /// the lease of before.
 pub fn killed(scenario: &mut Scenario) -> anyhow::Result<()> {
@@ -33,13 +36,16 @@ pub fn killed(scenario: &mut Scenario) -> anyhow::Result<()> {
     scenario.wait_until("the proof is done without the dispatcher", || {
         Ok((proved(scenario) > before).then_some(()))
     })?;
-    scenario.restart("dispatcher")?;
+    // However long its prover takes to dial again.
+    scenario.restart_with("dispatcher", &PATIENT)?;
     let view = scenario.wait_for_state(job, "settled")?;
     ensure!(task(&view)?.attempt == 1, "it was proved once: {view:#?}");
     let nobodys = "0x".to_owned() + &"ab".repeat(32);
     let unknown = scenario.cli(&["status", &nobodys])?;
     ensure!(unknown.status.code() == Some(NOT_FOUND), "a script can tell: {unknown:?}");
-    Ok(())
+    scenario.kill("dispatcher")?;
+    scenario.restart("dispatcher")?;
+    scenario.wait_for_dispatcher()
 }
 
 /// Proofs that this network's provers have made.

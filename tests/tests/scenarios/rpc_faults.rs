@@ -100,7 +100,7 @@ pub fn lies_ahead(scenario: &mut Scenario) -> anyhow::Result<()> {
         }
         result
     }
-    lied_to(scenario, ahead, false, "held up")
+    lied_to(scenario, ahead, false, "below it is unknown")
 }
 
 /// It serves another chain.

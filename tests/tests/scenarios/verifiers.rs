@@ -1,6 +1,6 @@
 //! What the faults of verifiers share.
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use proofgrid_core::ids::JobId;
 use proofgrid_core::statement::Verdict;
 use proofgrid_core::vote::Vote;
@@ -25,4 +25,19 @@ pub fn voted_valid(scenario: &Scenario, job: JobId, wanted: u128) -> anyhow::Res
         view.votes.as_ref().is_some_and(reached)
     })?;
     view.votes.context("it was voted on")
+}
+
+/// Members of 40, 30, 20 and 10 % voted valid, each once; whoever came too late was not asked.
+pub fn each_once(scenario: &Scenario, job: JobId) -> anyhow::Result<()> {
+    let view = scenario.wait_for_state(job, "settled")?;
+    let votes = view.votes.context("it was voted on")?;
+    let possible: &[u128] = match votes.num_votes {
+        4 => &[100],
+        3 => &[70, 80, 90],
+        2 => &[70],
+        _ => &[],
+    };
+    let found = percent(votes.stake_valid, &votes);
+    ensure!(votes.stake_invalid == 0 && possible.contains(&found), "each once: {votes:?}");
+    Ok(())
 }
