@@ -43,7 +43,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-pub use crate::compaction::{Problem, SnapshotError};
+pub use crate::compaction::{Problem, SnapshotError, compact_now};
 pub use crate::config::DispatcherConfig;
 pub use crate::error::DispatcherError;
 

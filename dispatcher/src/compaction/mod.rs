@@ -14,7 +14,7 @@ mod recover;
 #[cfg(test)]
 mod tests;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use proofgrid_store::journal::{Journal, Sequence};
 use tokio::task::JoinHandle;
@@ -95,8 +95,21 @@ impl Drop for Compactor {
     }
 }
 
+/// Compacts a journal that no dispatcher has open, and says which record its newest snapshot ends
+/// with. Whatever a start would refuse it refuses too.
+///
+/// # Errors
+/// When the newest snapshot or a record must not be used, or the disk says no.
+pub async fn compact_now(directory: &Path, journal: &Journal) -> Result<Sequence, DispatcherError> {
+    let directory = Directory::new(directory.to_path_buf());
+    directory.clear_partial()?;
+    let last = Sequence::new(journal.stats().last_sequence);
+    compact(&directory, journal, last, &CancellationToken::new()).await?;
+    Ok(last)
+}
+
 /// Writes the snapshot of everything up to the record `last`, then takes away what no kept snapshot
-/// needs. Says how many bytes it wrote, or nothing if it was stopped before.
+/// needs. Says how many bytes it wrote, or nothing if nothing is new or it was stopped before.
 ///
 /// Every step leaves a directory and a journal that a start reads to the same state.
 async fn compact(
@@ -107,10 +120,10 @@ async fn compact(
 ) -> Result<Option<usize>, DispatcherError> {
     let mut recovered = Recovered::from_newest(directory, journal)?;
     recovered.replay(journal, Some(last), Some(stop)).await?;
-    if stop.is_cancelled() {
+    if stop.is_cancelled() || recovered.replayed() == 0 {
         return Ok(None);
     }
-    let bytes = recovered.image();
+    let (last, bytes) = (recovered.last(), recovered.image());
     drop(recovered);
     directory.write(last, &bytes)?;
     trim(directory, journal).await?;

@@ -118,6 +118,11 @@ impl Recovered {
         image::encode(&self.state, &self.feeds)
     }
 
+    /// The last record that is in it.
+    pub(super) const fn last(&self) -> Sequence {
+        self.last
+    }
+
     /// Records that were taken in after the snapshot.
     pub(crate) const fn replayed(&self) -> u64 {
         self.last.get().saturating_sub(self.snapshot.get())

@@ -1,5 +1,3 @@
-use std::path::Path;
-
 use proofgrid_core::ids::{
     Attempt, ManifestDigest, Nonce, PublicValuesDigest, SessionId, VkDigest,
 };
@@ -297,6 +295,7 @@ async fn snapshots_and_a_journal_that_do_not_belong_together_are_refused() {
         compacted(path, &journal, sequence(last)).await;
     }
     let elsewhere = TempDir::new().unwrap();
+    assert!(compact_now(elsewhere.path(), &journal).await.is_err(), "nor is a gap compacted");
     for directory in [Some(elsewhere.path()), None] {
         let error = recover(directory, &journal).await.unwrap_err().to_string();
         assert!(error.contains("21"), "{error}");
@@ -328,6 +327,9 @@ async fn ten_thousand_ended_jobs_leave_next_to_nothing() {
     let (_, restarted) = recovered(Some(path), &journal).await;
     assert_eq!((restarted.replayed(), restarted.state.jobs.len()), (0, 0));
     assert_eq!(&restarted.state, past.network.state());
+    // By hand there is nothing left to do.
+    assert_eq!(compact_now(path, &journal).await.unwrap(), sequence(past.facts.len()));
+    assert_eq!(directory.list().unwrap().len(), 2);
 }
 
 #[tokio::test]

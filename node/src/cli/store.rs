@@ -1,4 +1,4 @@
-//! `store`: verify, export and import a journal that no process has open.
+//! `store`: verify, compact, export and import a journal that no process has open.
 
 use std::fs::File;
 use std::io::{BufReader, BufWriter};
@@ -6,11 +6,13 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use clap::Subcommand;
-use proofgrid_store::journal::{self, EngineKind, JournalConfig, JournalSummary};
+use proofgrid_dispatcher::compact_now;
+use proofgrid_store::journal::{self, EngineKind, Journal, JournalConfig, JournalSummary};
 use serde::Serialize;
 
 use crate::exit::{CliResult, Exit, WithExit};
 use crate::output::{self, Format};
+use crate::runtime::block_on;
 
 /// `store` commands.
 #[derive(Debug, Subcommand)]
@@ -31,6 +33,18 @@ pub enum StoreCommand {
         #[arg(long)]
         out: PathBuf,
         /// Engine that wrote it.
+        #[arg(long, default_value = EngineKind::DEFAULT.name())]
+        engine: EngineKind,
+    },
+    /// Write a snapshot of all that a journal says, as a running dispatcher does by itself; reads and
+    /// checks everything that a start would. Records that no kept snapshot needs go.
+    Compact {
+        /// Directory of the journal.
+        directory: PathBuf,
+        /// Directory of the snapshots; the journal's neighbour `snapshots` if absent.
+        #[arg(long)]
+        snapshots: Option<PathBuf>,
+        /// Engine that wrote the journal.
         #[arg(long, default_value = EngineKind::DEFAULT.name())]
         engine: EngineKind,
     },
@@ -73,6 +87,16 @@ pub fn run(command: StoreCommand, output: Format) -> CliResult {
                 journal::export(&config(&directory, engine), &mut writer).exit(Exit::Invalid)?;
             writer.into_inner().context("cannot write the export")?.sync_all()?;
             (directory, summary)
+        }
+        StoreCommand::Compact { directory, snapshots, engine } => {
+            let snapshots = snapshots.unwrap_or_else(|| directory.with_file_name("snapshots"));
+            let config = config(&directory, engine);
+            block_on(async {
+                let journal = Journal::open(&config).exit(Exit::Invalid)?;
+                compact_now(&snapshots, &journal).await.exit(Exit::Invalid)?;
+                journal.close().await.exit(Exit::Invalid)
+            })?;
+            (directory, journal::verify(&config).exit(Exit::Invalid)?)
         }
         StoreCommand::Import { directory, from, engine } => {
             let file = File::open(&from)
