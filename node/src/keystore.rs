@@ -11,7 +11,9 @@ use std::path::{Path, PathBuf};
 
 use aes::Aes128;
 use aes::cipher::{KeyIvInit, StreamCipher};
+use proofgrid_core::crypto::bls::SecretKey;
 use proofgrid_core::crypto::keccak256;
+use proofgrid_core::crypto::secp::WalletKey;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use thiserror::Error;
@@ -21,8 +23,10 @@ use zeroize::Zeroizing;
 pub const SCRYPT_LOG_N_STANDARD: u8 = 18;
 /// scrypt cost of throw-away keys of a development network: 2^12 (4 MiB, milliseconds).
 pub const SCRYPT_LOG_N_LIGHT: u8 = 12;
-/// Largest cost accepted from a file: above it, reading a key would take more than a gigabyte.
+/// Largest cost accepted from a file.
 const SCRYPT_LOG_N_MAX: u8 = 20;
+/// Most blocks of 128 bytes (n * r) accepted from a file: a gigabyte, which n 2^20 and r 8 take.
+const SCRYPT_BLOCKS_MAX: u64 = 1 << 23;
 
 /// Why a key file could not be read or written.
 #[derive(Debug, Error)]
@@ -182,6 +186,9 @@ pub fn write_bls(
 
 /// Reads a BLS secret from EIP-2335 JSON.
 ///
+/// The format's checksum does not cover the cipher's nonce, so the secret is also held against the
+/// public key that the file names, unless it names none.
+///
 /// # Errors
 /// When the file is readable by others, of another layout, damaged, or the password is wrong.
 pub fn read_bls(path: &Path, password: &str) -> Result<Secret, KeystoreError> {
@@ -196,14 +203,19 @@ pub fn read_bls(path: &Path, password: &str) -> Result<Secret, KeystoreError> {
         return Err(layout(path, "EIP-2335", format!("unsupported functions {functions:?}")));
     }
     let crypto = file.crypto;
-    Sealed::parse(
+    let secret = Sealed::parse(
         path,
         crypto.kdf.params,
         &crypto.cipher.params.iv,
         &crypto.cipher.message,
         &normalise_password(password),
     )?
-    .open(path, Checksum::Sha256, &crypto.checksum.message)
+    .open(path, Checksum::Sha256, &crypto.checksum.message)?;
+    let public = SecretKey::from_bytes(&secret).map(|key| hex::encode(key.public_g1().to_bytes()));
+    if !file.pubkey.is_empty() && public.ok() != Some(file.pubkey.to_lowercase()) {
+        return Err(layout(path, "EIP-2335", "its pubkey is not that of its secret".into()));
+    }
+    Ok(secret)
 }
 
 /// Writes a secp256k1 secret as Web3 Secret Storage.
@@ -236,6 +248,8 @@ pub fn write_wallet(
 
 /// Reads a secp256k1 secret from Web3 Secret Storage.
 ///
+/// The secret is held against the address that the file names, as in [`read_bls`].
+///
 /// # Errors
 /// As [`read_bls`].
 pub fn read_wallet(path: &Path, password: &str) -> Result<Secret, KeystoreError> {
@@ -245,14 +259,21 @@ pub fn read_wallet(path: &Path, password: &str) -> Result<Secret, KeystoreError>
         let reason = "only version 3 with scrypt and aes-128-ctr is supported".to_owned();
         return Err(layout(path, "Web3 Secret Storage", reason));
     }
-    Sealed::parse(
+    let secret = Sealed::parse(
         path,
         crypto.kdfparams,
         &crypto.cipherparams.iv,
         &crypto.ciphertext,
         password.as_bytes(),
     )?
-    .open(path, Checksum::Keccak256, &crypto.mac)
+    .open(path, Checksum::Keccak256, &crypto.mac)?;
+    let named = file.address.trim_start_matches("0x").to_lowercase();
+    let owner = WalletKey::from_bytes(&secret).map(|key| hex::encode(key.address().as_bytes()));
+    if owner.ok() != Some(named) {
+        let reason = "its address is not that of its secret".to_owned();
+        return Err(layout(path, "Web3 Secret Storage", reason));
+    }
+    Ok(secret)
 }
 
 /// Reads a password from a file; one trailing line break is not part of it.
@@ -355,8 +376,14 @@ fn derive(
         let reason = format!("scrypt n {} dklen {} is out of range", params.n, params.dklen);
         return Err(layout(path, "key", reason));
     }
-    if params.r > 16 || params.p > 16 {
-        return Err(layout(path, "key", format!("scrypt r {} p {}", params.r, params.p)));
+    // Memory is 128 * n * r, time is proportional to n * r * p.
+    let blocks = u64::from(params.r).saturating_mul(params.n);
+    if params.p > 16 || blocks > SCRYPT_BLOCKS_MAX {
+        return Err(layout(
+            path,
+            "key",
+            format!("scrypt n {} r {} p {}", params.n, params.r, params.p),
+        ));
     }
     let settings = scrypt::Params::new(log_n, params.r, params.p, 32)
         .map_err(|error| layout(path, "key", error.to_string()))?;
@@ -464,7 +491,8 @@ mod tests {
         let folder = folder();
         let path = folder.path().join("wallet.json");
         let secret = [7; 32];
-        write_wallet(&path, &secret, "0xabc", "right", SCRYPT_LOG_N_LIGHT).expect("written");
+        let address = WalletKey::from_bytes(&secret).expect("a key").address().to_string();
+        write_wallet(&path, &secret, &address, "right", SCRYPT_LOG_N_LIGHT).expect("written");
         assert_eq!(*read_wallet(&path, "right").expect("opens"), secret);
         assert!(matches!(read_wallet(&path, "wrong"), Err(KeystoreError::WrongPassword { .. })));
     }
@@ -473,11 +501,38 @@ mod tests {
     fn a_bls_key_round_trips_and_is_never_overwritten() {
         let folder = folder();
         let path = folder.path().join("bls.json");
-        write_bls(&path, &[9; 32], &[1, 2], "", "p", SCRYPT_LOG_N_LIGHT).expect("written");
+        let public = SecretKey::from_bytes(&[9; 32]).expect("a key").public_g1().to_bytes();
+        write_bls(&path, &[9; 32], &public, "", "p", SCRYPT_LOG_N_LIGHT).expect("written");
         assert_eq!(*read_bls(&path, "p").expect("opens"), [9; 32]);
-        let again = write_bls(&path, &[8; 32], &[1, 2], "", "p", SCRYPT_LOG_N_LIGHT);
+        let again = write_bls(&path, &[8; 32], &public, "", "p", SCRYPT_LOG_N_LIGHT);
         assert!(matches!(again, Err(KeystoreError::Io { .. })));
         assert_eq!(*read_bls(&path, "p").expect("opens"), [9; 32]);
+    }
+
+    /// Found by fuzzing: the checksums of both layouts cover the ciphertext, not the nonce.
+    #[test]
+    fn a_damaged_nonce_gives_no_other_key() {
+        let folder = folder();
+        let damaged = |path: &Path| {
+            let mut file: serde_json::Value =
+                serde_json::from_slice(&fs::read(path).expect("read")).expect("JSON");
+            let places = ["/crypto/cipher/params/iv", "/crypto/cipherparams/iv"];
+            let place = places.into_iter().find(|place| file.pointer(place).is_some());
+            *file.pointer_mut(place.expect("a nonce")).expect("there") = "00".repeat(16).into();
+            let other = path.with_extension("damaged");
+            create_private(&other, file.to_string().as_bytes()).expect("written");
+            other
+        };
+        let (bls, wallet) = (folder.path().join("bls.json"), folder.path().join("wallet.json"));
+        let key = SecretKey::from_bytes(&[9; 32]).expect("a key");
+        let public = key.public_g1().to_bytes();
+        write_bls(&bls, &[9; 32], &public, "", "p", SCRYPT_LOG_N_LIGHT).expect("written");
+        let refused = read_bls(&damaged(&bls), "p");
+        assert!(matches!(refused, Err(KeystoreError::Layout { .. })), "{refused:?}");
+        let owner = WalletKey::from_bytes(&[9; 32]).expect("a key").address().to_string();
+        write_wallet(&wallet, &[9; 32], &owner, "p", SCRYPT_LOG_N_LIGHT).expect("written");
+        let refused = read_wallet(&damaged(&wallet), "p");
+        assert!(matches!(refused, Err(KeystoreError::Layout { .. })), "{refused:?}");
     }
 
     #[test]
