@@ -185,17 +185,39 @@ struct Ended {
     errors: String,
 }
 
+/// A child and everything that it may have started: all of it ends with this, however judging ended,
+/// also when the request is dropped.
+struct Group(Option<Pid>);
+
+impl Group {
+    fn of(child: &Child) -> Self {
+        Self(child.id().and_then(|pid| i32::try_from(pid).ok()).map(Pid::from_raw))
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        if let Some(group) = self.0 {
+            // Usually there is nothing left to kill. Until now the number cannot have become another
+            // group's: processes get numbers in turn, and the child ended just before.
+            let _ = killpg(group, Signal::SIGKILL);
+        }
+    }
+}
+
 async fn judge_with(mut child: Child, request: &JudgeRequest, limits: ChildLimits) -> Judged {
-    let pid = child.id();
+    let group = Group::of(&child);
     let talk = converse(&mut child, request, limits);
-    let ended = match tokio::time::timeout(Duration::from(limits.time), talk).await {
+    let talked = tokio::time::timeout(Duration::from(limits.time), talk).await;
+    drop(group);
+    let ended = match talked {
         Ok(Ok(ended)) => ended,
         Ok(Err(error)) => {
-            kill(&mut child, pid).await;
+            collect(&mut child).await;
             return Judged::Unjudged(UnjudgedReason::BadReply { problem: error.to_string() });
         }
         Err(_elapsed) => {
-            kill(&mut child, pid).await;
+            collect(&mut child).await;
             return Judged::Unjudged(UnjudgedReason::TimedOut { limit: limits.time });
         }
     };
@@ -205,13 +227,9 @@ async fn judge_with(mut child: Child, request: &JudgeRequest, limits: ChildLimit
     }
 }
 
-/// Ends the child and everything that it may have started, and collects it.
-async fn kill(child: &mut Child, pid: Option<u32>) {
-    if let Some(group) = pid.and_then(|pid| i32::try_from(pid).ok()) {
-        // It may have ended by itself meanwhile; then there is no group to kill.
-        let _ = killpg(Pid::from_raw(group), Signal::SIGKILL);
-    }
-    // Waits for the end; an error means that it was collected already.
+/// Waits for the end of a child that was killed.
+async fn collect(child: &mut Child) {
+    // An error means that it was collected already.
     let _ = child.kill().await;
 }
 

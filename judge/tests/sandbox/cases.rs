@@ -43,6 +43,10 @@ cases![
     a_fresh_child_is_tried_once_more,
     an_unknown_program_is_unjudged,
     a_missing_binary_is_unjudged,
+    a_segfault_is_unjudged,
+    what_a_child_started_ends_with_it,
+    gigabytes_of_reply_are_not_read,
+    garbage_and_lying_lengths_are_no_verdict,
     many_requests_share_the_slots,
     a_dropped_request_kills_its_child,
 ];
@@ -209,6 +213,46 @@ async fn a_missing_binary_is_unjudged(_judge: Judge) {
     let judge = Judge::new(config, Arc::new(super::misbehave::registry()));
     let judgement = judge.judge_measured(request(Behaviour::Honest, b"\x01")).await;
     assert!(matches!(reason(judgement), UnjudgedReason::Spawn { .. }));
+}
+
+async fn a_segfault_is_unjudged(judge: Judge) {
+    let judgement = judge.judge_measured(request(Behaviour::Segfault, b"x")).await;
+    assert_eq!(judgement.children, 2);
+    assert_eq!(reason(judgement), UnjudgedReason::Killed { signal: Signal::SIGSEGV as i32 });
+}
+
+/// Whether a process is there and not only waiting to be collected: where nothing collects orphans
+/// (a container's first process), a killed one stays in the table.
+fn is_running(pid: u32) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    let state = stat.rsplit(") ").next().and_then(|rest| rest.chars().next());
+    !matches!(state, None | Some('Z' | 'X'))
+}
+
+async fn what_a_child_started_ends_with_it(judge: Judge) {
+    let values = public_values(judge.judge_measured(request(Behaviour::Fork, b"x")).await);
+    let pid = u32::from_be_bytes(values.try_into().expect("four bytes"));
+    // The signal was sent before the judgement came; the process ends when it is next scheduled.
+    let begin = Instant::now();
+    while is_running(pid) {
+        assert!(begin.elapsed() < Duration::from_secs(60), "process {pid} outlived the judge");
+        tokio::task::yield_now().await;
+    }
+}
+
+async fn gigabytes_of_reply_are_not_read(judge: Judge) {
+    let judgement = judge.judge_measured(request(Behaviour::Torrent, b"x")).await;
+    let why = reason(judgement);
+    assert!(matches!(why, UnjudgedReason::BadReply { .. }), "{why:?}");
+}
+
+async fn garbage_and_lying_lengths_are_no_verdict(judge: Judge) {
+    for behaviour in [Behaviour::Garbage, Behaviour::Claimant] {
+        let judgement = judge.judge_measured(request(behaviour, b"x")).await;
+        assert_eq!(judgement.children, 2, "{behaviour:?}");
+        let why = reason(judgement);
+        assert!(matches!(why, UnjudgedReason::BadReply { .. }), "{behaviour:?}: {why:?}");
+    }
 }
 
 async fn many_requests_share_the_slots(judge: Judge) {

@@ -29,9 +29,14 @@ pub enum Behaviour {
     WriteFile,
     ReadEnvironment,
     FailFirst,
+    Segfault,
+    Fork,
+    Torrent,
+    Garbage,
+    Claimant,
 }
 
-const ALL: [Behaviour; 12] = [
+const ALL: [Behaviour; 17] = [
     Behaviour::Honest,
     Behaviour::Spin,
     Behaviour::Allocate,
@@ -44,6 +49,11 @@ const ALL: [Behaviour; 12] = [
     Behaviour::WriteFile,
     Behaviour::ReadEnvironment,
     Behaviour::FailFirst,
+    Behaviour::Segfault,
+    Behaviour::Fork,
+    Behaviour::Torrent,
+    Behaviour::Garbage,
+    Behaviour::Claimant,
 ];
 
 pub struct TestProgram {
@@ -86,6 +96,14 @@ impl TestProgram {
         };
         Self { behaviour, name: format!("{behaviour:?}"), manifest }
     }
+}
+
+/// Starts a process that outlives this one, with pipes of its own, and gives its number.
+fn offspring() -> u32 {
+    use std::process::Stdio;
+    let mut command = std::process::Command::new("/bin/sleep");
+    command.arg("600").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    command.spawn().expect("nothing forbids it").id()
 }
 
 /// Recursion that no optimiser removes.
@@ -193,6 +211,33 @@ impl Program for TestProgram {
                 Ok(_) => std::process::abort(),
                 Err(_) => accept(b"second", proof),
             },
+            Behaviour::Segfault => loop {
+                // The runtime's own handler takes the first and restores the default.
+                let _ = nix::sys::signal::raise(nix::sys::signal::Signal::SIGSEGV);
+            },
+            Behaviour::Fork => accept(&offspring().to_be_bytes(), proof),
+            Behaviour::Torrent => {
+                let block = vec![0x55; 1 << 20];
+                // Gigabytes, unless the parent stops reading.
+                for _ in 0..4096 {
+                    if std::io::stdout().write_all(&block).is_err() {
+                        break;
+                    }
+                }
+                accept(b"", proof)
+            }
+            Behaviour::Garbage => {
+                // Exactly as long as it says, and no reply.
+                let mut bytes = 64u64.to_be_bytes().to_vec();
+                bytes.extend([0xee; 64]);
+                std::io::stdout().write_all(&bytes).expect("a pipe");
+                std::process::exit(0)
+            }
+            Behaviour::Claimant => {
+                // A length that nobody should allocate.
+                std::io::stdout().write_all(&u64::MAX.to_be_bytes()).expect("a pipe");
+                std::process::exit(0)
+            }
         }
     }
 
