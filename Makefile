@@ -71,6 +71,15 @@ sim: FROM ?= 0
 sim: ## Simulate a whole network under SEEDS=100000 seeds, on all cores (FROM=0 is the first)
 	$(CARGO) run --locked -p proofgrid-simulator -- $(SEEDS) $(FROM)
 
+.PHONY: fuzz
+fuzz: SECONDS ?= 60
+fuzz: ## Fuzz every decoder and verifier for SECONDS=60 each (TARGET=name for one of them)
+	PROOFGRID_FUZZ_SECONDS=$(SECONDS) $(CARGO) test --locked -p proofgrid-fuzz --test fuzz -- --nocapture --test-threads=1 $(TARGET)
+
+.PHONY: floods
+floods: ## The floods of the dispatcher's tests at 30 times their size (10^5 connections)
+	PROOFGRID_FLOOD=30 $(CARGO) test --locked -p proofgrid-dispatcher --test floods -- --nocapture
+
 .PHONY: gen
 gen: tools ## Regenerate what is committed: protobuf code, ABIs, shared vectors
 	PROOFGRID_REGENERATE=1 $(CARGO) test -p proofgrid-proto --test drift

@@ -17,7 +17,7 @@ pub mod child;
 mod judge;
 mod outcome;
 mod sandbox;
-mod wire;
+pub mod wire;
 
 pub use self::judge::{Judge, JudgeConfig, JudgeRequest};
 pub use self::outcome::{Judged, Judgement, UnjudgedReason};

@@ -25,17 +25,19 @@ pub(crate) const TEXT_BYTES_MAX: usize = 4 << 10;
 
 /// What the child limits itself to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Header {
+pub struct Header {
     /// Address space beyond what the process has when it starts.
-    pub(crate) memory_bytes: u64,
+    pub memory_bytes: u64,
     /// Processor time.
-    pub(crate) cpu_seconds: u64,
+    pub cpu_seconds: u64,
     /// Length of the body that follows.
-    pub(crate) body_bytes: u64,
+    pub body_bytes: u64,
 }
 
 impl Header {
-    pub(crate) fn to_bytes(self) -> [u8; HEADER_BYTES] {
+    /// The bytes of the header.
+    #[must_use]
+    pub fn to_bytes(self) -> [u8; HEADER_BYTES] {
         let mut bytes = [0; HEADER_BYTES];
         let words = [self.memory_bytes, self.cpu_seconds, self.body_bytes];
         let parts = [MAGIC, words[0].to_be_bytes(), words[1].to_be_bytes(), words[2].to_be_bytes()];
@@ -45,7 +47,11 @@ impl Header {
         bytes
     }
 
-    pub(crate) fn read(input: &mut impl Read) -> io::Result<Self> {
+    /// Reads a header.
+    ///
+    /// # Errors
+    /// When the input fails or ends, is of another build, or announces more than any proof has.
+    pub fn read(input: &mut impl Read) -> io::Result<Self> {
         let mut magic = [0; 8];
         input.read_exact(&mut magic)?;
         if magic != MAGIC {
@@ -70,20 +76,30 @@ fn read_u64(input: &mut impl Read) -> io::Result<u64> {
 }
 
 /// What is to be judged.
-#[derive(BorshSerialize, BorshDeserialize)]
-pub(crate) struct Request {
-    pub(crate) program: ProgramId,
-    pub(crate) job: JobId,
-    pub(crate) bound_program: ProgramId,
-    pub(crate) prover: Address,
-    pub(crate) segment_index: u32,
-    pub(crate) first: u64,
-    pub(crate) count: u64,
-    pub(crate) proof: Vec<u8>,
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct Request {
+    /// The program whose verifier is asked.
+    pub program: ProgramId,
+    /// The job that the proof must be bound to.
+    pub job: JobId,
+    /// The program that the proof must be bound to.
+    pub bound_program: ProgramId,
+    /// The prover that the proof must be bound to.
+    pub prover: Address,
+    /// The segment that the proof must be bound to.
+    pub segment_index: u32,
+    /// The segment's first item.
+    pub first: u64,
+    /// The segment's items.
+    pub count: u64,
+    /// The envelope.
+    pub proof: Vec<u8>,
 }
 
 impl Request {
-    pub(crate) fn binding(&self) -> Binding {
+    /// What the proof must be bound to.
+    #[must_use]
+    pub fn binding(&self) -> Binding {
         Binding {
             job: self.job,
             program: self.bound_program,
@@ -95,7 +111,10 @@ impl Request {
     }
 
     /// Reads a body of exactly the header's length.
-    pub(crate) fn read(input: &mut impl Read, header: Header) -> io::Result<Self> {
+    ///
+    /// # Errors
+    /// When the input fails or ends early, or the body is no request.
+    pub fn read(input: &mut impl Read, header: Header) -> io::Result<Self> {
         let mut body = Vec::new();
         input.take(header.body_bytes).read_to_end(&mut body)?;
         if body.len() as u64 != header.body_bytes {
@@ -107,15 +126,38 @@ impl Request {
 
 /// How the child answers.
 #[derive(Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
-pub(crate) enum Reply {
-    Verified { public_values: Vec<u8>, vk_digest: VkDigest, work_units: WorkUnits },
-    Refused { code: u8, detail: String },
-    Panicked { message: String },
+pub enum Reply {
+    /// The proof holds.
+    Verified {
+        /// What it says, in the program's own layout.
+        public_values: Vec<u8>,
+        /// The key that it holds under.
+        vk_digest: VkDigest,
+        /// What its prover is paid for.
+        work_units: WorkUnits,
+    },
+    /// A completed refusal.
+    Refused {
+        /// Code of the refusal.
+        code: u8,
+        /// What is wrong, shortened.
+        detail: String,
+    },
+    /// The verification panicked.
+    Panicked {
+        /// What the panic said, shortened.
+        message: String,
+    },
+    /// The child has no such program.
     UnknownProgram,
 }
 
 impl Reply {
-    pub(crate) fn write(&self, output: &mut impl Write) -> io::Result<()> {
+    /// Writes the reply with its length.
+    ///
+    /// # Errors
+    /// When the output fails.
+    pub fn write(&self, output: &mut impl Write) -> io::Result<()> {
         let body = borsh::to_vec(self)?;
         output.write_all(&(body.len() as u64).to_be_bytes())?;
         output.write_all(&body)?;
@@ -123,7 +165,10 @@ impl Reply {
     }
 
     /// Reads a whole reply; bytes after it make it invalid.
-    pub(crate) fn parse(bytes: &[u8]) -> io::Result<Self> {
+    ///
+    /// # Errors
+    /// When the bytes are not exactly one reply.
+    pub fn parse(bytes: &[u8]) -> io::Result<Self> {
         let Some((length, body)) = bytes.split_first_chunk::<8>() else {
             return Err(io::Error::other("the reply ends before its length"));
         };

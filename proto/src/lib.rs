@@ -1,10 +1,11 @@
-//! The wire: `.proto` files, the code generated from them, and the only conversions between wire and
-//! core types.
+//! The wire: `.proto` files, the code generated from them, the only conversions between wire and core
+//! types, and how every server accepts connections.
 //!
 //! Wire types are dumb data. Whatever comes from a peer goes through [`convert`] once, at the edge,
 //! and is a checked core type from then on; nothing here decides anything. The generated code is
 //! committed so that a build needs no `protoc`; `tests/drift.rs` keeps it equal to the files.
 
+pub mod accept;
 pub mod convert;
 pub mod stored;
 

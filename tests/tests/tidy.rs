@@ -50,7 +50,7 @@ const HEAVY_HOMES: &[(&str, &[&str])] = &[
     ("halo2*", &["proofs", "programs"]),
     ("prost", &["proto"]),
     ("prost-types", &["proto"]),
-    ("tokio", &["store", "judge", "prover", "verifier", "dispatcher", "oracle", "node"]),
+    ("tokio", &["store", "judge", "proto", "prover", "verifier", "dispatcher", "oracle", "node"]),
 ];
 
 fn root() -> PathBuf {
@@ -106,7 +106,7 @@ fn every_crate_is_in_the_table() {
         let folder = package.manifest_path.parent().and_then(|path| path.file_name());
         assert_eq!(folder, Some(name), "package and folder have one name");
         assert!(
-            listed.contains(name) || ["tests", "simulator", "benches"].contains(&name),
+            listed.contains(name) || ["tests", "fuzz", "simulator", "benches"].contains(&name),
             "{name} is new"
         );
     }
@@ -117,7 +117,7 @@ fn heavy_libraries_have_one_home() {
     let mut faults = Vec::new();
     for package in members() {
         let Some(name) = short_name(&package) else { continue };
-        if ["tests", "benches"].contains(&name) {
+        if ["tests", "fuzz", "simulator", "benches"].contains(&name) {
             continue;
         }
         for dependency in production_dependencies(&package) {
@@ -252,4 +252,39 @@ fn tracked_files() -> Vec<PathBuf> {
         .map(PathBuf::from)
         .filter(|path| root().join(path).exists())
         .collect()
+}
+
+/// Every function of a source file that could be a test, Rust or Solidity.
+fn functions(text: &str) -> impl Iterator<Item = &str> {
+    let name = |rest: &'_ str| rest.find(|c: char| !c.is_alphanumeric() && c != '_');
+    ["fn ", "function "].into_iter().flat_map(move |word| {
+        text.split(word).skip(1).filter_map(move |rest| rest.get(..name(rest)?))
+    })
+}
+
+#[test]
+fn every_test_that_the_threat_model_names_exists() {
+    let mut known = BTreeSet::new();
+    for path in tracked_files() {
+        let is_source = path.extension().is_some_and(|end| end == "rs" || end == "sol");
+        let Some(text) = fs::read_to_string(root().join(&path)).ok().filter(|_| is_source) else {
+            continue;
+        };
+        known.extend(functions(&text).map(str::to_owned));
+        if path.ends_with("scenarios/main.rs") {
+            // Scenarios are known by the names under which they are run.
+            known.extend(text.split('"').skip(1).step_by(2).map(str::to_owned));
+        }
+    }
+    let document = fs::read_to_string(root().join("docs/threat-model.md")).expect("is there");
+    let rows: Vec<&str> = document.lines().filter(|line| line.starts_with("| ")).skip(1).collect();
+    assert!(rows.len() > 40, "the table is gone");
+    for row in rows {
+        let tests = row.trim_end_matches('|').rsplit(" | ").next().unwrap_or_default();
+        let named: Vec<&str> = tests.split('`').skip(1).step_by(2).collect();
+        assert!(!named.is_empty(), "a row without a test is not a defence: {row}");
+        for name in named {
+            assert!(known.contains(name), "docs/threat-model.md names {name}, which is no test");
+        }
+    }
 }

@@ -34,6 +34,8 @@ pub const GIVEN_BACK_MAX: usize = 4;
 pub const GIVING_BACK_TIME_MAX: Duration = Duration::from_secs(600);
 /// Connections at a time of those who read proofs from this verifier.
 pub const MIRROR_CONNECTIONS_MAX: usize = 64;
+/// Of [`MIRROR_CONNECTIONS_MAX`], those of one network: nobody alone keeps everybody else out.
+pub const MIRROR_CONNECTIONS_PER_NETWORK_MAX: usize = 16;
 /// Reads at a time on one such connection; each holds a chunk or two in memory.
 pub const MIRROR_STREAMS_MAX: u32 = 4;
 /// Longest pause of such a reader between two chunks, and of a connection between signs of life.

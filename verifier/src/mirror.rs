@@ -8,28 +8,25 @@
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::sync::Arc;
-use std::task::{Context, Poll, ready};
 
 use futures::{Stream, StreamExt};
 use proofgrid_core::ids::BlobDigest;
 use proofgrid_core::limits::PROOF_BYTES_MAX;
+use proofgrid_proto::accept::{Acceptor, ConnectionLimits};
 use proofgrid_proto::v1::blob_service_server::{BlobService, BlobServiceServer};
 use proofgrid_proto::v1::download_blob_response::Part;
 use proofgrid_proto::v1::{self, DownloadBlobResponse};
 use proofgrid_store::blob::{BlobError, BlobStore};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::net::TcpListener;
+use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::Server;
-use tonic::transport::server::{Connected, TcpConnectInfo};
 use tonic::{Request, Response, Status, Streaming};
 
 use crate::limits::{
-    MIRROR_CONNECTION_AGE_MAX, MIRROR_CONNECTIONS_MAX, MIRROR_HEADER_BYTES_MAX, MIRROR_PAUSE_MAX,
-    MIRROR_STREAMS_MAX,
+    MIRROR_CONNECTION_AGE_MAX, MIRROR_CONNECTIONS_MAX, MIRROR_CONNECTIONS_PER_NETWORK_MAX,
+    MIRROR_HEADER_BYTES_MAX, MIRROR_PAUSE_MAX, MIRROR_STREAMS_MAX,
 };
 
 /// Binds the mirror's address; must be called on a runtime.
@@ -41,7 +38,10 @@ pub(crate) fn bind(address: SocketAddr) -> io::Result<TcpListener> {
 
 /// Serves the proofs of `store` until `shutdown`.
 pub(crate) async fn serve(listener: TcpListener, store: BlobStore, shutdown: CancellationToken) {
-    let places = Arc::new(Semaphore::new(MIRROR_CONNECTIONS_MAX));
+    let limits = ConnectionLimits {
+        total: MIRROR_CONNECTIONS_MAX,
+        per_network: MIRROR_CONNECTIONS_PER_NETWORK_MAX,
+    };
     let served = Server::builder()
         .max_concurrent_streams(MIRROR_STREAMS_MAX)
         .http2_max_header_list_size(MIRROR_HEADER_BYTES_MAX)
@@ -49,7 +49,7 @@ pub(crate) async fn serve(listener: TcpListener, store: BlobStore, shutdown: Can
         .http2_keepalive_timeout(Some(MIRROR_PAUSE_MAX))
         .max_connection_age(MIRROR_CONNECTION_AGE_MAX)
         .add_service(BlobServiceServer::new(Mirror { store }))
-        .serve_with_incoming_shutdown(Acceptor { listener, places }, shutdown.cancelled_owned())
+        .serve_with_incoming_shutdown(Acceptor::new(listener, limits), shutdown.cancelled_owned())
         .await;
     if let Err(error) = served {
         tracing::error!(target: "verifier", %error, "the mirror ended; the verifier goes on");
@@ -125,72 +125,5 @@ impl BlobService for Mirror {
             }
         });
         Ok(Response::new(Box::pin(ReceiverStream::new(receiver))))
-    }
-}
-
-/// Accepts connections; one beyond the cap is closed before a byte of it is read.
-struct Acceptor {
-    listener: TcpListener,
-    places: Arc<Semaphore>,
-}
-
-impl Stream for Acceptor {
-    type Item = io::Result<Connection>;
-
-    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        loop {
-            let (stream, remote) = match ready!(self.listener.poll_accept(cx)) {
-                Ok(accepted) => accepted,
-                Err(error) => return Poll::Ready(Some(Err(error))),
-            };
-            match Arc::clone(&self.places).try_acquire_owned() {
-                Ok(place) => return Poll::Ready(Some(Ok(Connection { stream, _place: place }))),
-                Err(_full) => {
-                    tracing::warn!(target: "verifier", %remote, "the mirror has too many readers");
-                }
-            }
-        }
-    }
-}
-
-/// A connection that gives its place back when it is closed.
-struct Connection {
-    stream: TcpStream,
-    _place: OwnedSemaphorePermit,
-}
-
-impl Connected for Connection {
-    type ConnectInfo = TcpConnectInfo;
-
-    fn connect_info(&self) -> TcpConnectInfo {
-        self.stream.connect_info()
-    }
-}
-
-impl AsyncRead for Connection {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(cx, buffer)
-    }
-}
-
-impl AsyncWrite for Connection {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, bytes)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
     }
 }

@@ -12,6 +12,8 @@
 mod cases;
 #[path = "session/dispatcher.rs"]
 mod dispatcher;
+#[path = "session/hostile.rs"]
+mod hostile;
 #[path = "session/kill.rs"]
 mod kill;
 
@@ -19,6 +21,8 @@ use std::process::ExitCode;
 
 /// Makes this binary a judge's child.
 const JUDGE_CHILD: &str = "judge-child";
+/// Makes this binary a judge's child that a proof takes over.
+const HOSTILE_CHILD: &str = "hostile-child";
 /// Makes this binary write votes to a log until it is killed.
 const VOTING_CHILD: &str = "voting-child";
 
@@ -26,6 +30,7 @@ fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     match arguments.first().map(String::as_str) {
         Some(JUDGE_CHILD) => return proofgrid_judge::child::run(&proofgrid_programs::registry()),
+        Some(HOSTILE_CHILD) => return hostile::child(&arguments[1..]),
         Some(VOTING_CHILD) => kill::vote_until_killed(&arguments[1]),
         _ => {}
     }

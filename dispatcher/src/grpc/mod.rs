@@ -1,6 +1,5 @@
 //! The gRPC edge: services, limits, the one table of errors.
 
-pub mod accept;
 pub mod admin;
 pub mod job;
 pub mod server;

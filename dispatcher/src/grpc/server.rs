@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use proofgrid_proto::accept::{Acceptor, ConnectionLimits};
 use proofgrid_proto::v1::admin_service_server::AdminServiceServer;
 use proofgrid_proto::v1::blob_service_server::BlobServiceServer;
 use proofgrid_proto::v1::job_service_server::JobServiceServer;
@@ -14,7 +15,6 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::{Certificate, Identity, Server, ServerTlsConfig};
 
-use super::accept::Acceptor;
 use super::admin::AdminGate;
 use super::job::JobGate;
 use super::sessions::SessionGate;
@@ -95,8 +95,11 @@ pub async fn serve(
     if let Some(config) = &config.tls {
         server = server.tls_config(tls(config).await?)?;
     }
-    let acceptor =
-        Acceptor::new(bound.listener, config.connections_max, config.connections_per_ip_max);
+    let limits = ConnectionLimits {
+        total: config.connections_max,
+        per_network: config.connections_per_ip_max,
+    };
+    let acceptor = Acceptor::new(bound.listener, limits);
     let (reporter, health) = tonic_health::server::health_reporter();
     reporter.set_serving::<JobServiceServer<JobGate>>().await;
     reporter.set_serving::<BlobServiceServer<BlobGate>>().await;

@@ -12,6 +12,7 @@ use proofgrid_proto::v1::prover_service_client::ProverServiceClient;
 use tokio::sync::mpsc;
 use tokio_stream::StreamExt;
 use tonic::Streaming;
+use tonic::transport::Channel;
 
 use super::{HOME, Running, address, network, program};
 
@@ -39,29 +40,48 @@ pub fn lease_of(assignment: &Assignment) -> LeaseRef {
 
 impl Peer {
     pub async fn log_in(running: &Running, key: &WalletKey) -> Self {
+        Self::try_log_in(running.channel.clone(), key).await.unwrap()
+    }
+
+    /// Logs in over a connection of its own choice.
+    ///
+    /// # Errors
+    /// Why the login was refused.
+    pub async fn try_log_in(channel: Channel, key: &WalletKey) -> Result<Self, tonic::Status> {
         let (up, receiver) = mpsc::channel(16);
         let messages = tokio_stream::wrappers::ReceiverStream::new(receiver);
         let client_nonce = LoginNonce::from_bytes([3; 32]);
         let (role, operator) = (Role::Prover, key.address());
         let hello = Hello { role, operator, client_nonce, version: "test".to_owned() };
         up.send(ProverMessage::Hello(hello).into()).await.unwrap();
-        let mut client = ProverServiceClient::new(running.channel.clone());
-        let down = client.session(messages).await.unwrap().into_inner();
+        let mut client = ProverServiceClient::new(channel);
+        let down = client.session(messages).await?.into_inner();
         let mut peer = Self { up, down };
-        let ProverOrder::Challenge(challenge) = peer.next().await.unwrap() else {
+        let ProverOrder::Challenge(challenge) = peer.next().await? else {
             panic!("expected a challenge")
         };
         let (server, server_nonce) = (address(0xd1), challenge.server_nonce);
         let login = Login { role, server, server_nonce, client_nonce, operator };
         let message = WalletMessage::Login { network: network(HOME), login };
-        peer.send(ProverMessage::Login(LoginProof::Wallet(key.sign(&message)))).await;
-        let welcome = peer.next().await.unwrap();
+        // If the session ended meanwhile, its answer says why.
+        peer.try_send(ProverMessage::Login(LoginProof::Wallet(key.sign(&message)))).await;
+        let welcome = peer.next().await?;
         assert!(matches!(welcome, ProverOrder::Welcome(_)), "{welcome:?}");
-        peer
+        Ok(peer)
     }
 
     pub async fn send(&self, message: ProverMessage) {
-        self.up.send(message.into()).await.unwrap();
+        assert!(self.try_send(message).await, "the session is over");
+    }
+
+    /// Sends unless the session is over.
+    pub async fn try_send(&self, message: ProverMessage) -> bool {
+        self.try_send_wire(message.into()).await
+    }
+
+    /// Sends what no conversion would make.
+    pub async fn try_send_wire(&self, message: v1::ProverServiceSessionRequest) -> bool {
+        self.up.send(message).await.is_ok()
     }
 
     /// The next order, or why the session ended.

@@ -80,6 +80,9 @@ pub enum Problem {
         /// How many are allowed.
         max: usize,
     },
+    /// A line break or another control character where a name belongs.
+    #[error("has a control character; a name is one line of plain text")]
+    ControlCharacter,
     /// A number outside its range.
     #[error("is {got}, must be {min} to {max}")]
     OutOfRange {
@@ -166,10 +169,20 @@ where
     T::try_from(bytes).map_err(|error| ConvertError::new(field, error))
 }
 
-/// A bounded text.
-fn text(field: &str, value: String, max: usize) -> Result<String, ConvertError> {
+/// A bounded name, version or code: one line, without anything that steers a terminal or a log.
+fn label(field: &str, value: String, max: usize) -> Result<String, ConvertError> {
     bounded(field, value.len(), max, "bytes")?;
+    if value.contains(char::is_control) {
+        return Err(ConvertError::new(field, Problem::ControlCharacter));
+    }
     Ok(value)
+}
+
+/// A bounded text for people. It may have been a panic's, so line breaks and other control characters
+/// become spaces instead of a refusal; what is stored and shown is one line.
+fn text(field: &str, value: String) -> Result<String, ConvertError> {
+    bounded(field, value.len(), TEXT_BYTES_MAX, "bytes")?;
+    Ok(value.replace(char::is_control, " "))
 }
 
 /// A bounded number of entries.

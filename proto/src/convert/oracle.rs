@@ -15,8 +15,8 @@ use proofgrid_core::statement::OpenedStatement;
 use proofgrid_core::units::UnixSeconds;
 
 use super::{
-    At, Challenge, ConvertError, Hello, LoginProof, Problem, TEXT_BYTES_MAX, VERSION_BYTES_MAX,
-    Welcome, bounded, exact, id, known, nested, point, present, ranged, text,
+    At, Challenge, ConvertError, Hello, LoginProof, Problem, VERSION_BYTES_MAX, Welcome, bounded,
+    exact, id, known, label, nested, point, present, ranged, text,
 };
 use crate::v1;
 use crate::v1::oracle_service_session_request::Message as Up;
@@ -173,7 +173,7 @@ impl TryFrom<v1::OracleServiceSessionRequest> for OracleMessage {
             Up::Login(login) => Self::Login(LoginProof::try_from(login).at("login")?),
             Up::Register(wire) => Self::Register {
                 chain: ChainId::new(wire.chain_id),
-                version: text("register.version", wire.version, VERSION_BYTES_MAX)?,
+                version: label("register.version", wire.version, VERSION_BYTES_MAX)?,
             },
             Up::Heartbeat(beat) => Self::Heartbeat { sequence: beat.sequence },
             Up::Event(wire) => Self::Event(ReportedEvent { event_id: wire.event_id, news: wire }),
@@ -272,7 +272,7 @@ fn inclusion(wire: &v1::SubmissionUpdate) -> Result<Inclusion, ConvertError> {
 }
 
 fn failure(wire: v1::SubmissionUpdate) -> Result<SubmissionFailure, ConvertError> {
-    let said = text("text", wire.text, TEXT_BYTES_MAX)?;
+    let said = text("text", wire.text)?;
     Ok(match known::<v1::SubmissionFailure>("failure", wire.failure)? {
         v1::SubmissionFailure::Unspecified => {
             return Err(ConvertError::new("failure", Problem::Unspecified));

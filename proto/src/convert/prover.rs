@@ -11,7 +11,7 @@ use proofgrid_core::units::{ByteCount, Millis, UnixMillis, WorkUnits};
 use super::common::list;
 use super::{
     At, CODE_BYTES_MAX, Challenge, ConvertError, Hello, LoginProof, NAME_BYTES_MAX, Problem,
-    TEXT_BYTES_MAX, VERSION_BYTES_MAX, Welcome, id, known, nested, present, ranged, text,
+    VERSION_BYTES_MAX, Welcome, id, known, label, nested, present, ranged, text,
 };
 use crate::v1;
 use crate::v1::prover_service_session_request::Message as Up;
@@ -179,8 +179,8 @@ fn register(wire: v1::RegisterProver) -> Result<ProverMessage, ConvertError> {
     let slots = ranged("slots", u64::from(wire.slots), 1, SLOTS_MAX)?;
     Ok(ProverMessage::Register {
         capabilities: ProverCapabilities {
-            name: text("name", wire.name, NAME_BYTES_MAX)?,
-            version: text("version", wire.version, VERSION_BYTES_MAX)?,
+            name: label("name", wire.name, NAME_BYTES_MAX)?,
+            version: label("version", wire.version, VERSION_BYTES_MAX)?,
             device,
             slots: u32::try_from(slots).unwrap_or(u32::MAX),
             memory_bytes: ByteCount::new(wire.memory_bytes),
@@ -191,7 +191,7 @@ fn register(wire: v1::RegisterProver) -> Result<ProverMessage, ConvertError> {
 }
 
 fn fault(wire: i32, said: String) -> Result<TaskFault, ConvertError> {
-    let said = text("text", said, TEXT_BYTES_MAX)?;
+    let said = text("text", said)?;
     Ok(match known::<v1::TaskFault>("fault", wire)? {
         v1::TaskFault::Unspecified => {
             return Err(ConvertError::new("fault", Problem::Unspecified));
@@ -243,7 +243,7 @@ fn progress(wire: v1::TaskProgress) -> Result<ProverMessage, ConvertError> {
     let done = ranged("done_permille", u64::from(wire.done_permille), 0, 1000)?;
     Ok(ProverMessage::Progress {
         lease: nested("lease", wire.lease)?,
-        phase: text("phase", wire.phase, CODE_BYTES_MAX)?,
+        phase: label("phase", wire.phase, CODE_BYTES_MAX)?,
         done_permille: u16::try_from(done).unwrap_or(1000),
     })
 }

@@ -7,7 +7,7 @@ use proofgrid_core::crypto::secp::WalletSignature;
 use proofgrid_core::ids::{Address, ChainId, LoginNonce, NetworkId, Role, SessionId};
 use proofgrid_core::units::{Millis, UnixMillis};
 
-use super::{ConvertError, VERSION_BYTES_MAX, common, exact, id, point, present, text};
+use super::{ConvertError, VERSION_BYTES_MAX, common, exact, id, label, point, present};
 use crate::v1;
 
 /// Bytes of a session token.
@@ -66,7 +66,7 @@ impl TryFrom<v1::Hello> for Hello {
             role: common::role("role", wire.role)?,
             operator: id("operator", &wire.operator)?,
             client_nonce: id("client_nonce", &wire.client_nonce)?,
-            version: text("version", wire.version, VERSION_BYTES_MAX)?,
+            version: label("version", wire.version, VERSION_BYTES_MAX)?,
         })
     }
 }

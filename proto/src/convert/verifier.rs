@@ -18,8 +18,8 @@ use proofgrid_core::vote::{Attestation, Vote};
 
 use super::common::{self, verdict};
 use super::{
-    At, CODE_BYTES_MAX, Challenge, ConvertError, Hello, LoginProof, Problem, TEXT_BYTES_MAX,
-    VERSION_BYTES_MAX, Welcome, bounded, id, known, nested, point, present, text,
+    At, CODE_BYTES_MAX, Challenge, ConvertError, Hello, LoginProof, Problem, VERSION_BYTES_MAX,
+    Welcome, bounded, id, known, label, nested, point, present, text,
 };
 use crate::v1;
 use crate::v1::verifier_service_session_request::Message as Up;
@@ -260,8 +260,8 @@ fn vote(wire: v1::Vote) -> Result<VerifierMessage, ConvertError> {
 }
 
 fn invalid_detail(wire: v1::InvalidDetail) -> Result<InvalidDetail, ConvertError> {
-    let code = text("code", wire.code, CODE_BYTES_MAX)?;
-    let said = text("text", wire.text, TEXT_BYTES_MAX)?;
+    let code = label("code", wire.code, CODE_BYTES_MAX)?;
+    let said = text("text", wire.text)?;
     let reason = match (code.is_empty(), said.is_empty()) {
         (true, _) => said,
         (false, true) => code,
@@ -295,14 +295,14 @@ fn attest_refused(wire: v1::AttestRefused) -> Result<VerifierMessage, ConvertErr
     Ok(VerifierMessage::AttestRefused {
         root: id("root", &wire.root)?,
         positions: wire.positions,
-        text: text("text", wire.text, TEXT_BYTES_MAX)?,
+        text: text("text", wire.text)?,
     })
 }
 
 fn blob_unavailable(wire: v1::BlobUnavailable) -> Result<VerifierMessage, ConvertError> {
     Ok(VerifierMessage::BlobUnavailable {
         digest: id("digest", &wire.digest)?,
-        text: text("text", wire.text, TEXT_BYTES_MAX)?,
+        text: text("text", wire.text)?,
     })
 }
 
@@ -311,7 +311,7 @@ fn register(wire: v1::RegisterVerifier) -> Result<VerifierMessage, ConvertError>
     let manifest = |bytes: &Vec<u8>| id("manifest_digests", bytes);
     Ok(VerifierMessage::Register {
         manifests: wire.manifest_digests.iter().map(manifest).collect::<Result<_, _>>()?,
-        version: text("version", wire.version, VERSION_BYTES_MAX)?,
+        version: label("version", wire.version, VERSION_BYTES_MAX)?,
     })
 }
 
@@ -320,7 +320,7 @@ fn abstain(wire: v1::Abstain) -> Result<VerifierMessage, ConvertError> {
         epoch: common::epoch("epoch", wire.epoch)?,
         statement: id("statement_digest", &wire.statement_digest)?,
         reason: abstain_reason("reason", wire.reason)?,
-        text: text("text", wire.text, TEXT_BYTES_MAX)?,
+        text: text("text", wire.text)?,
     })
 }
 

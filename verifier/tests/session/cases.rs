@@ -29,6 +29,7 @@ use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 
 use super::dispatcher::{Connection, Dispatcher, SERVER, Serving};
+use super::hostile::a_judge_that_is_taken_over_costs_one_abstention;
 use super::kill::no_verdict_is_lost_or_turned_around_by_a_kill;
 
 /// Longest time of one case.
@@ -55,6 +56,7 @@ cases![
     another_network_or_dispatcher_gets_no_login,
     heartbeats_come_while_nothing_is_offered,
     no_verdict_is_lost_or_turned_around_by_a_kill,
+    a_judge_that_is_taken_over_costs_one_abstention,
 ];
 
 const NETWORK: NetworkId =
@@ -92,13 +94,13 @@ impl ChainView for View {
     }
 }
 
-struct Running {
-    handle: VerifierHandle,
+pub struct Running {
+    pub handle: VerifierHandle,
     shutdown: CancellationToken,
 }
 
 impl Running {
-    async fn stop(self) {
+    pub async fn stop(self) {
         self.shutdown.cancel();
         self.handle.stopped().await.expect("stops in good order");
     }
@@ -113,6 +115,16 @@ fn start(directory: &Path, uri: &str) -> Running {
 }
 
 fn start_with(directory: &Path, uri: &str, change: impl FnOnce(&mut VerifierConfig)) -> Running {
+    let judge = JudgeConfig::own_binary(super::JUDGE_CHILD).expect("own path");
+    start_judging(directory, uri, judge, change)
+}
+
+fn start_judging(
+    directory: &Path,
+    uri: &str,
+    judge: JudgeConfig,
+    change: impl FnOnce(&mut VerifierConfig),
+) -> Running {
     let mut config = VerifierConfig {
         dispatcher: endpoint(uri),
         server: Some(SERVER),
@@ -127,7 +139,6 @@ fn start_with(directory: &Path, uri: &str, change: impl FnOnce(&mut VerifierConf
     };
     change(&mut config);
     let registry = Arc::new(proofgrid_programs::registry());
-    let judge = JudgeConfig::own_binary(super::JUDGE_CHILD).expect("own path");
     let judge = Judge::new(judge, Arc::clone(&registry));
     let shutdown = CancellationToken::new();
     let token = shutdown.clone();
@@ -140,14 +151,14 @@ async fn session(dispatcher: &mut Dispatcher) -> Connection {
 }
 
 /// A proven `fibonacci` job of one segment.
-struct Job {
-    spec: JobSpec,
-    record: SegmentRecord,
-    proof: Vec<u8>,
+pub struct Job {
+    pub spec: JobSpec,
+    pub record: SegmentRecord,
+    pub proof: Vec<u8>,
 }
 
 /// Proves `input` for a job whose claim is that of `claimed`.
-fn prove(input: &[u8], claimed: &[u8]) -> Job {
+pub fn prove(input: &[u8], claimed: &[u8]) -> Job {
     let registry = proofgrid_programs::registry();
     let program = registry.by_name("fibonacci").expect("a program of the network");
     let spec = JobSpec {
@@ -189,12 +200,12 @@ fn prove(input: &[u8], claimed: &[u8]) -> Job {
     Job { spec, record, proof: proof.bytes }
 }
 
-fn job() -> Job {
+pub fn job() -> Job {
     prove(b"1 2 64", b"1 2 64")
 }
 
 impl Job {
-    fn offer(&self) -> StatementOffer {
+    pub fn offer(&self) -> StatementOffer {
         let registry = proofgrid_programs::registry();
         let program = registry.get(&self.spec.program).expect("a program of the network");
         let records = vec![self.record.clone()];
@@ -216,7 +227,7 @@ impl Job {
 }
 
 /// The verdict of a vote, its signature checked.
-fn verdict(job: &Job, message: &VerifierMessage) -> (Verdict, Option<u32>) {
+pub fn verdict(job: &Job, message: &VerifierMessage) -> (Verdict, Option<u32>) {
     let VerifierMessage::Vote { vote, signature, detail, .. } = message else {
         panic!("no vote: {message:?}");
     };
@@ -228,10 +239,10 @@ fn verdict(job: &Job, message: &VerifierMessage) -> (Verdict, Option<u32>) {
 }
 
 /// A verifier with an open session, and a job whose proof the dispatcher serves.
-struct Scene {
-    dispatcher: Dispatcher,
-    job: Job,
-    running: Running,
+pub struct Scene {
+    pub dispatcher: Dispatcher,
+    pub job: Job,
+    pub running: Running,
     connection: Connection,
     /// Removed last, when nothing runs in it any more.
     directory: TempDir,
@@ -239,16 +250,22 @@ struct Scene {
 
 impl Scene {
     async fn of(serving: Serving, job: Job) -> Self {
+        let judge = JudgeConfig::own_binary(super::JUDGE_CHILD).expect("own path");
+        Self::judged(serving, job, judge).await
+    }
+
+    /// With a judge of its own.
+    pub async fn judged(serving: Serving, job: Job, judge: JudgeConfig) -> Self {
         let directory = tempfile::tempdir().expect("a directory");
         let mut dispatcher = Dispatcher::start(serving).await;
         dispatcher.put(job.record.proof, &job.proof);
-        let running = start(directory.path(), &dispatcher.uri);
+        let running = start_judging(directory.path(), &dispatcher.uri, judge, |_| {});
         let connection = session(&mut dispatcher).await;
         Self { dispatcher, job, running, connection, directory }
     }
 
     /// The answer to the offer of the job's statement.
-    async fn offered(&mut self) -> VerifierMessage {
+    pub async fn offered(&mut self) -> VerifierMessage {
         self.connection.send(self.job.order()).await;
         self.connection.answer().await
     }
