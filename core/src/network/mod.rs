@@ -197,6 +197,18 @@ impl Network {
                 let number = keys.table().epoch();
                 live.arm(after(config.epoch_grace_ms), Timer::Epoch(number));
             }
+            Change::CertificateDropped { id, .. } => {
+                // Its deadline may have passed while it was certified and could not expire.
+                let grace = Millis::new(config.deadline_grace_ms);
+                let book = self.state.certificates.get(id);
+                for (_, job) in book.iter().flat_map(|book| &book.statements) {
+                    let found = self.state.jobs.get(job).filter(|found| !found.is_contract());
+                    if let Some(found) = found {
+                        let over = found.spec.deadline.as_millis().after(grace);
+                        live.arm(over, Timer::Deadline(*job));
+                    }
+                }
+            }
             _ => {}
         }
     }

@@ -92,3 +92,18 @@ fn an_oracle_stays_known_when_an_older_connection_ends_after_it() {
     assert!(posts(&world.pass(retry)), "an oracle is connected, so it is asked again");
     assert_eq!(world.state(&job), S::Certified);
 }
+
+#[test]
+fn a_direct_job_whose_certificate_is_dropped_after_its_deadline_expires() {
+    let (mut world, job, subject) = certified(spec(1, 1));
+    let config = world.network.config();
+    let over = 3_600_000 + config.deadline_grace_ms;
+    world.pass(over);
+    assert_eq!(world.state(&job), S::Certified, "what is certified may still be posted");
+    world.epoch(2);
+    let refused = SubmissionUpdate::Failed(SubmissionFailure::EpochNotAccepted);
+    world.submission(subject, refused);
+    assert_eq!(world.state(&job), S::Verifying);
+    world.pass(0);
+    assert_eq!(world.state(&job), S::Expired);
+}
