@@ -104,7 +104,7 @@ pub struct DispatcherConfig {
     /// Connections at a time.
     #[serde(default = "defaults::connections_max")]
     pub connections_max: usize,
-    /// Connections at a time from one network address.
+    /// Connections at a time from one IPv4 address or one IPv6 network of 64 bits.
     #[serde(default = "defaults::connections_per_ip_max")]
     pub connections_per_ip_max: usize,
     /// Bytes that one requester may store before a job names them.
