@@ -8,8 +8,8 @@ use proofgrid_core::ids::{
     TaskId,
 };
 use proofgrid_core::network::{
-    Answer, Change, Fact, Input, JobEnd, JobStateKind, Lease, LeaseEnd, State, SubmissionSubject,
-    SubmissionUpdate,
+    Answer, Change, Fact, Input, Job, JobEnd, JobStateKind, Lease, LeaseEnd, State,
+    SubmissionSubject, SubmissionUpdate, Task, TaskState,
 };
 use proofgrid_core::statement::{SegmentRecord, Verdict};
 
@@ -58,12 +58,19 @@ impl Promise {
         })
     }
 
+    /// Whether a blob may have gone: some job that named it is over.
+    fn is_spent(&self, state: &State) -> bool {
+        let Self::Blob(digest) = self else { return false };
+        let mut jobs = state.jobs.values();
+        jobs.any(|job| job.spec.input == *digest && job.state.kind().is_terminal())
+    }
+
     fn is_kept(&self, state: &State) -> bool {
         let kind = |job: &JobId| state.jobs.get(job).map(|job| job.state.kind());
         match self {
             Self::Job(job) => state.jobs.contains_key(job),
             Self::Cancelled(job) => kind(job) == Some(JobStateKind::Cancelled),
-            Self::Blob(digest) => state.blobs.contains_key(digest),
+            Self::Blob(digest) => state.blobs.contains_key(digest) || self.is_spent(state),
             Self::Delivery(task, attempt, proof) => state.task(task).is_ok_and(|(_, task)| {
                 task.tries.iter().any(|t| t.attempt == *attempt && t.delivered == Some(*proof))
             }),
@@ -282,6 +289,23 @@ impl World {
         };
         if !is_so {
             self.fail("what is called final is final on the chain", format!("{subject:?}"));
+        }
+    }
+
+    /// A blob that goes is one that no live job needs.
+    pub fn check_unneeded(&mut self, digest: &BlobDigest) {
+        let Some(network) = &self.dispatcher.network else { return };
+        let needs = |job: &&Job| {
+            let proof = |task: &Task| matches!(&task.state, TaskState::Accepted { record, .. } if record.proof == *digest);
+            let kind = job.state.kind();
+            !kind.is_terminal()
+                && kind != JobStateKind::AwaitingInput
+                && (job.spec.input == *digest || job.tasks.iter().any(proof))
+        };
+        let is_known = network.state().blobs.contains_key(digest);
+        if let Some(job) = network.state().jobs.values().find(needs).filter(|_| !is_known) {
+            let what = format!("{digest} of job {}", job.id);
+            self.fail("no blob goes that a live job needs", what);
         }
     }
 

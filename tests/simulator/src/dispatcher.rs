@@ -4,24 +4,22 @@
 //! after the flush answers and runs effects. A crash loses what was not flushed, or keeps a part of
 //! it: facts are written in order, so it is always the first ones.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use proofgrid_core::ids::ProgramId;
-use proofgrid_core::ids::{BlobDigest, BlockNumber, SessionId};
+use proofgrid_core::ids::{Address, BlobDigest, JobId, SessionId};
 use proofgrid_core::network::{
-    Answer, Change, Consequence, Device, Effect, Fact, Input, IntakeDepth, IntakeOutcome, Network,
-    Outcome, Peer, ProgramOffer, Provenance, ProverCapabilities, Refusal, TaskState,
+    Answer, Change, Consequence, Drain, Effect, Fact, Input, IntakeDepth, IntakeOutcome, JobPlan,
+    Network, Outcome, Peer, Refusal,
 };
-use proofgrid_core::network::{ChainEvent, Drain};
-use proofgrid_core::units::{ByteCount, Millis, UnixMillis};
+use proofgrid_core::units::{Millis, UnixMillis};
 
 use crate::chain::Settlement;
 use crate::checks::Promise;
-use crate::net::{CALL, Link, Message, News, Node};
+use crate::net::{Link, Message, Node};
 use crate::plants::Plant;
 use crate::prover;
 use crate::queue::Moment;
-use crate::stakes::{self, task_manager};
+use crate::stakes;
 use crate::truth;
 use crate::world::{Event, START, World};
 
@@ -68,8 +66,10 @@ pub struct Dispatcher {
     /// Whether it is to die in its next flush, and for how long.
     pub doomed: Option<Moment>,
     journal: Vec<Record>,
-    blobs: BTreeMap<BlobDigest, ()>,
-    sessions: BTreeMap<Link, Node>,
+    /// Stored blobs.
+    pub blobs: BTreeSet<BlobDigest>,
+    /// Open connections.
+    pub sessions: BTreeMap<Link, Node>,
     inbox: VecDeque<(Input, Reply)>,
     flush: Option<Flush>,
     tick_at: Option<Moment>,
@@ -84,7 +84,7 @@ impl Dispatcher {
             skew: 0,
             doomed: None,
             journal: Vec::new(),
-            blobs: BTreeMap::new(),
+            blobs: BTreeSet::new(),
             sessions: BTreeMap::new(),
             inbox: VecDeque::new(),
             flush: None,
@@ -94,7 +94,7 @@ impl Dispatcher {
 
     /// Whether a blob is stored.
     pub fn has_blob(&self, digest: &BlobDigest) -> bool {
-        self.blobs.contains_key(digest)
+        self.blobs.contains(digest)
     }
 
     /// Whether everything that was applied is flushed.
@@ -128,243 +128,11 @@ impl Dispatcher {
     }
 }
 
-/// What every prover registers.
-fn capabilities(index: usize) -> ProverCapabilities {
-    ProverCapabilities {
-        name: "rig".into(),
-        version: "1".into(),
-        device: Device::Cpu,
-        slots: 1 + u32::try_from(index % 2).expect("0 or 1"),
-        memory_bytes: ByteCount::new(8 << 30),
-        programs: vec![ProgramOffer {
-            program: ProgramId::from_bytes([1; 32]),
-            units_per_kilosecond: 100_000,
-        }],
-    }
-}
-
-impl World {
-    /// A log of a final block, as the oracle names it.
-    fn event(&self, block: u64, log_index: u64) -> ChainEvent {
-        let block_hash = self.chain.block(block).expect("a final block").hash;
-        let (contract, block) = (task_manager(), BlockNumber::new(block));
-        ChainEvent { contract, block, block_hash, log_index }
-    }
-
-    fn read_news(&self, news: News) -> Input {
-        match news {
-            News::Epoch(epoch) => Input::EpochFinal { keys: stakes::epoch_keys(epoch).clone() },
-            News::Excluded(epoch, verifier) => {
-                let index = stakes::epoch_keys(epoch).table().index_of(stakes::operator(verifier));
-                Input::MembersExcluded { epoch, members: index.into_iter().collect() }
-            }
-            News::Created(spec, block, log) => {
-                let provenance = Provenance::Chain(self.event(block, log));
-                Input::SubmitJob { spec: *spec, provenance }
-            }
-            News::Refunded(job, block, log) => {
-                Input::JobExpired { job, provenance: self.event(block, log) }
-            }
-            News::Moved(subject, update) => {
-                Input::SubmissionUpdate { chain: stakes::CHAIN, subject, update }
-            }
-        }
-    }
-}
-
 impl World {
     /// The dispatcher's clock.
     pub fn dispatcher_clock(&self) -> UnixMillis {
         let ahead = Millis::new(self.now.saturating_add_signed(self.dispatcher.skew));
         START.after(ahead)
-    }
-
-    /// A message arrives at the dispatcher.
-    pub fn dispatcher_receives(&mut self, link: Link, from: Node, message: Message) {
-        if self.dispatcher.network.is_none() {
-            if link != CALL {
-                self.break_link(link);
-            }
-            return;
-        }
-        let session = SessionId::new(link);
-        let answer = |message: Message| Reply::Peer(link, from, Box::new(message));
-        let is_registration = matches!(
-            message,
-            Message::RegisterProver(_) | Message::RegisterVerifier | Message::RegisterOracle
-        );
-        if is_registration {
-            self.dispatcher.sessions.insert(link, from);
-        } else if link != CALL && !self.dispatcher.sessions.contains_key(&link) {
-            return;
-        }
-        let (input, reply) = match (from, message) {
-            (Node::Prover(index), Message::RegisterProver(holding)) => {
-                let (prover, capabilities) = (prover::address_of(index), capabilities(index));
-                let input = Input::ProverConnected { prover, session, capabilities, holding };
-                (input, answer(Message::Registered))
-            }
-            (Node::Prover(index), message) => {
-                let Some(pair) = self.read_prover(link, index, message) else { return };
-                pair
-            }
-            (Node::Verifier(index), Message::RegisterVerifier) => {
-                let operator = stakes::operator(index);
-                (Input::VerifierConnected { operator, session }, answer(Message::Registered))
-            }
-            (Node::Verifier(index), message) => {
-                let Some(input) = self.read_verifier(index, message) else { return };
-                (input, Reply::Nobody)
-            }
-            (Node::Oracle, Message::RegisterOracle) => {
-                let input = Input::OracleConnected { chain: stakes::CHAIN, session };
-                (input, answer(Message::Registered))
-            }
-            (Node::Oracle, Message::News(id, news)) => {
-                (self.read_news(news), Reply::Oracle(link, id))
-            }
-            (Node::Requester(index), message) => {
-                let Some(pair) = self.read_requester(index, message) else { return };
-                pair
-            }
-            _ => return,
-        };
-        self.hand_over(input, reply);
-    }
-
-    fn read_prover(
-        &mut self,
-        link: Link,
-        index: usize,
-        message: Message,
-    ) -> Option<(Input, Reply)> {
-        let (prover, session) = (prover::address_of(index), SessionId::new(link));
-        let node = Node::Prover(index);
-        Some(match message {
-            Message::Heartbeat => {
-                let free_memory_bytes = ByteCount::new(8 << 30);
-                (Input::ProverHeartbeat { prover, session, free_memory_bytes }, Reply::Nobody)
-            }
-            Message::Progress(lease) => {
-                let (phase, done_permille) = ("prove".into(), 500);
-                let input = Input::ProverProgress { prover, session, lease, phase, done_permille };
-                (input, Reply::Nobody)
-            }
-            Message::Complete(lease, report) => {
-                self.dispatcher.blobs.insert(report.proof, ());
-                let lease = self.fenced(lease);
-                let received = Box::new(Message::Delivered(lease));
-                let input = Input::TaskCompleted {
-                    prover: self.fenced_prover(lease, prover),
-                    lease,
-                    report,
-                };
-                (input, Reply::Peer(link, node, received))
-            }
-            Message::GiveUp(lease, fault) => {
-                (Input::TaskFailed { prover, lease, fault }, Reply::Nobody)
-            }
-            Message::Drain => (Input::ProverDraining { prover, session }, Reply::Nobody),
-            _ => return None,
-        })
-    }
-
-    /// The lease as it came; with the plant, the one that runs now.
-    fn fenced(
-        &self,
-        lease: proofgrid_core::network::LeaseRef,
-    ) -> proofgrid_core::network::LeaseRef {
-        let mut lease = lease;
-        if self.plan.plant == Some(Plant::FenceForgotten)
-            && let Some(network) = &self.dispatcher.network
-            && let Ok((_, task)) = network.state().task(&lease.task)
-            && let TaskState::Leased(running) = &task.state
-        {
-            lease.attempt = running.attempt;
-            lease.token = running.token;
-        }
-        lease
-    }
-
-    fn fenced_prover(
-        &self,
-        lease: proofgrid_core::network::LeaseRef,
-        prover: proofgrid_core::ids::Address,
-    ) -> proofgrid_core::ids::Address {
-        if self.plan.plant == Some(Plant::FenceForgotten)
-            && let Some(network) = &self.dispatcher.network
-            && let Ok((_, task)) = network.state().task(&lease.task)
-            && let TaskState::Leased(running) = &task.state
-        {
-            return running.prover;
-        }
-        prover
-    }
-
-    /// What the edge lets through of a verifier's message: only members of live epochs are heard.
-    fn read_verifier(&mut self, index: usize, message: Message) -> Option<Input> {
-        let state = self.dispatcher.network.as_ref()?.state();
-        let operator = stakes::operator(index);
-        let newest = state.newest_epoch()?;
-        let is_live = |epoch| state.epochs.keys().rev().take(2).any(|live| *live == epoch);
-        Some(match message {
-            Message::Vote(vote, detail) if is_live(vote.vote().epoch) => {
-                let mut vote = *vote;
-                let cast = *vote.vote();
-                if self.plan.plant == Some(Plant::EpochsMixed) && cast.epoch < newest {
-                    let moved = stakes::vote(index, newest, cast.statement, cast.verdict);
-                    vote = moved.unwrap_or(vote);
-                }
-                if self.plan.plant == Some(Plant::VoteCountedTwice) {
-                    let known = state.statements.get(&cast.statement);
-                    let round = known.and_then(|book| book.rounds.get(&cast.epoch));
-                    let repeated = round.is_some_and(|r| r.tally.vote_of(vote.member()).is_some());
-                    let other = (0..stakes::VERIFIERS).find(|other| {
-                        let taken = round.is_some_and(|r| {
-                            r.tally.votes().any(|v| v.operator() == stakes::operator(*other))
-                        });
-                        !taken && stakes::stake(cast.epoch, *other) > 0
-                    });
-                    if let (true, Some(other)) = (repeated, other) {
-                        let forged = stakes::vote(other, cast.epoch, cast.statement, cast.verdict);
-                        vote = forged.unwrap_or(vote);
-                    }
-                }
-                Input::VoteReceived { vote, detail }
-            }
-            Message::Abstain(epoch, statement) => {
-                let reason = "the judge did not finish".into();
-                Input::Abstained { operator, epoch, statement, reason }
-            }
-            Message::Attest(attestation) if is_live(attestation.attestation().epoch) => {
-                Input::AttestationReceived { attestation: *attestation }
-            }
-            Message::AttestRefused(batch, positions) => {
-                Input::AttestationRefused { operator, batch, positions }
-            }
-            _ => return None,
-        })
-    }
-
-    fn read_requester(&mut self, index: usize, message: Message) -> Option<(Input, Reply)> {
-        let to = |message| Reply::Peer(CALL, Node::Requester(index), Box::new(message));
-        Some(match message {
-            Message::Submit(spec) => {
-                let submitted = Message::Submitted(spec.id());
-                let provenance = Provenance::Direct;
-                (Input::SubmitJob { spec: *spec, provenance }, to(submitted))
-            }
-            Message::Upload(digest) => {
-                self.dispatcher.blobs.insert(digest, ());
-                let bytes = ByteCount::new(100);
-                (Input::BlobStored { digest, bytes }, to(Message::Uploaded(digest)))
-            }
-            Message::Cancel(job) => {
-                let requester = self.requesters[index].address;
-                (Input::CancelJob { job, requester }, to(Message::CancelAnswered(job)))
-            }
-            _ => return None,
-        })
     }
 
     /// Puts an input into the inbox.
@@ -557,7 +325,10 @@ impl World {
                 self.send_to_oracle(Message::SettleJob(Box::new(settlement)));
             }
             Effect::DeleteBlob { digest } => {
-                self.dispatcher.blobs.remove(&digest);
+                self.check_unneeded(&digest);
+                if !self.is_wanted(&digest) {
+                    self.dispatcher.blobs.remove(&digest);
+                }
             }
             Effect::CloseSession { peer } => self.break_link(peer.session.get()),
             Effect::OfferSegment { .. }
@@ -566,13 +337,24 @@ impl World {
         }
     }
 
+    /// Whether somebody named a blob, or stored it, since its removal was decided.
+    fn is_wanted(&self, digest: &BlobDigest) -> bool {
+        let network = self.dispatcher.network.as_ref();
+        let comes = |(input, _): &(Input, Reply)| match input {
+            Input::BlobStored { digest: stored, .. } => stored == digest,
+            Input::TaskCompleted { report, .. } => report.proof == *digest,
+            _ => false,
+        };
+        network.is_some_and(|n| n.wants_blob(digest)) || self.dispatcher.inbox.iter().any(comes)
+    }
+
     /// What intake makes of a proof.
     fn judge(
         &mut self,
-        prover: proofgrid_core::ids::Address,
+        prover: Address,
         proof: BlobDigest,
-        (job, index): (proofgrid_core::ids::JobId, u32),
-        plan: &proofgrid_core::network::JobPlan,
+        (job, index): (JobId, u32),
+        plan: &JobPlan,
         verify: IntakeDepth,
     ) -> IntakeOutcome {
         if !self.dispatcher.has_blob(&proof) {
@@ -708,8 +490,8 @@ impl World {
             Some(Plant::NoResume) => Vec::new(),
             _ => network.resume(clock),
         };
+        // What the crash cut off is made up for with the first input; the core's rules hold after it.
         self.dispatcher.network = Some(network);
-        self.check_core();
         self.check_promises();
         self.run_effects(effects);
         self.set_tick();

@@ -13,6 +13,7 @@
 mod chain;
 mod checks;
 mod dispatcher;
+mod edge;
 mod net;
 mod oracle;
 mod plan;

@@ -56,8 +56,8 @@ pub enum News {
 /// A message.
 #[derive(Clone, Debug)]
 pub enum Message {
-    /// A prover registers, with what it holds.
-    RegisterProver(Vec<LeaseRef>),
+    /// A prover registers its slots and what it holds.
+    RegisterProver(u32, Vec<LeaseRef>),
     /// A prover is alive.
     Heartbeat,
     /// A prover works on a lease.

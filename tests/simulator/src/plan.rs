@@ -125,6 +125,8 @@ pub struct Plan {
     pub finality_lag: u64,
     /// Jobs of each of the two requesters.
     pub jobs: [u64; 2],
+    /// Whether jobs of a requester have one input.
+    pub shared_inputs: bool,
     /// Whether jobs are in an ordered stream.
     pub streams: bool,
     /// Whether requesters repeat and contradict themselves.
@@ -133,9 +135,17 @@ pub struct Plan {
     pub config: NetworkConfig,
 }
 
-fn config(judge_at_intake: bool) -> NetworkConfig {
+fn config(random: &mut Random) -> NetworkConfig {
+    let most = |random: &mut Random, small: u64, usual: usize| {
+        if random.chance(250) { usize::try_from(small).expect("small") } else { usual }
+    };
+    let usual = NetworkConfig::new(CHAIN, target());
     NetworkConfig {
-        judge_at_intake,
+        judge_at_intake: random.chance(700),
+        batch_statements_max: most(random, 2, usual.batch_statements_max),
+        live_jobs_max: most(random, 3, usual.live_jobs_max),
+        live_jobs_per_requester_max: most(random, 2, usual.live_jobs_per_requester_max),
+        blob_retention_ms: if random.chance(500) { 3_000 } else { usual.blob_retention_ms },
         heartbeat_dead_after_ms: 6_000,
         lease_max_ms: 15_000,
         input_wait_ms: 30_000,
@@ -147,7 +157,7 @@ fn config(judge_at_intake: bool) -> NetworkConfig {
         submit_retry_ms: 1_000,
         submit_retry_max_ms: 8_000,
         stream_margin_ms: 10_000,
-        ..NetworkConfig::new(CHAIN, target())
+        ..usual
     }
 }
 
@@ -159,7 +169,6 @@ impl Plan {
         let (verifiers, is_outvoted) = draw_verifiers(random, wildness);
         let provers = draw_provers(random, wildness);
         let faults = draw_faults(random, wildness, heal_at, provers.len());
-        let judge_at_intake = random.chance(700);
         Self {
             plant,
             provers,
@@ -177,10 +186,11 @@ impl Plan {
             unjudged: random.pick(&[0, 0, 30, 150]).expect("not empty"),
             giving_up: random.pick(&[0, 20, 100]).expect("not empty"),
             finality_lag: random.between(2, 6),
-            jobs: [random.between(1, 3), random.between(0, 2)],
+            jobs: [random.between(1, 4), random.below(3) * random.below(3)],
+            shared_inputs: random.chance(250),
             streams: random.chance(250),
             rude_requesters: random.chance(300),
-            config: config(judge_at_intake),
+            config: config(random),
         }
     }
 }
@@ -253,7 +263,8 @@ fn draw_faults(
                 peer => Fault::Break(peer),
             },
             7 => {
-                let ahead = i64::try_from(random.below(3_000)).expect("small");
+                let most = random.pick(&[3_000, 3_000, 30_000]).expect("not empty");
+                let ahead = i64::try_from(random.below(most)).expect("small");
                 Fault::Skew(if random.chance(500) { ahead } else { -ahead })
             }
             8 | 9 => Fault::Reorg(random.between(1, 5)),

@@ -1,8 +1,8 @@
 //! Requesters: they submit, upload, repeat until they are answered, and sometimes change their mind.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
-use proofgrid_core::ids::{Address, BlobDigest, Claim, JobId, TxHash};
+use proofgrid_core::ids::{Address, Claim, JobId, TxHash};
 use proofgrid_core::job::Origin;
 use proofgrid_core::units::UnixSeconds;
 
@@ -27,6 +27,7 @@ pub struct Errand {
     /// When it loses interest.
     cancels_at: Option<u64>,
     is_submitted: bool,
+    is_uploaded: bool,
     is_cancelled: bool,
     create: Option<TxHash>,
     refund: Option<TxHash>,
@@ -39,8 +40,7 @@ pub struct Requester {
     pub address: Address,
     /// What it wants.
     pub errands: Vec<Errand>,
-    uploaded: BTreeSet<BlobDigest>,
-    answered: BTreeMap<JobId, ()>,
+    answered: BTreeSet<JobId>,
 }
 
 impl World {
@@ -53,8 +53,8 @@ impl World {
             for nonce in 1..=count {
                 errands.push(self.draw_errand(address, nonce, count));
             }
-            let (uploaded, answered) = (BTreeSet::new(), BTreeMap::new());
-            self.requesters.push(Requester { address, errands, uploaded, answered });
+            let answered = BTreeSet::new();
+            self.requesters.push(Requester { address, errands, answered });
             self.arm(Node::Requester(usize::from(index)), 10, Timer::Look);
         }
     }
@@ -70,7 +70,9 @@ impl World {
         let deadline =
             START.as_seconds().get() + (starts_at + self.random.between(25_000, 70_000)) / 1_000;
         let stream = if self.plan.streams { (1, count - nonce) } else { (0, 0) };
-        let wish = wish(address, nonce, origin, segments, UnixSeconds::new(deadline), stream);
+        let salt = if self.plan.shared_inputs { 0 } else { nonce };
+        let deadline = UnixSeconds::new(deadline);
+        let wish = wish(address, nonce, origin, (segments, salt), deadline, stream);
         let never = self.random.chance(40);
         let uploads_at = starts_at + if never { 1 << 40 } else { self.random.below(4_000) };
         let cancels = origin == Origin::Direct && self.random.chance(100);
@@ -81,6 +83,7 @@ impl World {
             uploads_at,
             cancels_at,
             is_submitted: false,
+            is_uploaded: false,
             is_cancelled: false,
             create: None,
             refund: None,
@@ -109,8 +112,7 @@ impl World {
         }
         let spec = one.wish.spec.clone();
         let (input, id) = (spec.input, one.wish.id);
-        let uploads =
-            self.now >= one.uploads_at && !self.requesters[index].uploaded.contains(&input);
+        let uploads = self.now >= one.uploads_at && !one.is_uploaded;
         let one = &self.requesters[index].errands[errand];
         let cancels = one.cancels_at.is_some_and(|at| at <= self.now)
             && one.is_submitted
@@ -167,7 +169,7 @@ impl World {
             0 if direct => self.call(index, Message::Submit(Box::new(spec))),
             1 if direct => {
                 // The same nonce for something else; refused if the first came before it.
-                let is_known = self.requesters[index].answered.contains_key(&spec.id());
+                let is_known = self.requesters[index].answered.contains(&spec.id());
                 spec.claim = Claim::from_bytes([0x66; 32]);
                 if is_known {
                     self.call(index, Message::Submit(Box::new(spec)));
@@ -190,13 +192,18 @@ impl World {
         let requester = &mut self.requesters[index];
         match message {
             Message::Submitted(job) => {
-                requester.answered.insert(job, ());
+                requester.answered.insert(job);
                 for one in requester.errands.iter_mut().filter(|one| one.wish.id == job) {
                     one.is_submitted = true;
                 }
             }
             Message::Uploaded(digest) => {
-                requester.uploaded.insert(digest);
+                let now = self.now;
+                let of_blob =
+                    |one: &&mut Errand| one.wish.spec.input == digest && now >= one.uploads_at;
+                for one in requester.errands.iter_mut().filter(of_blob) {
+                    one.is_uploaded = true;
+                }
             }
             Message::CancelAnswered(job) => {
                 for one in requester.errands.iter_mut().filter(|one| one.wish.id == job) {

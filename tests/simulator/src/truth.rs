@@ -83,13 +83,13 @@ pub fn wish(
     requester: Address,
     nonce: u64,
     origin: Origin,
-    segments: u8,
+    (segments, salt): (u8, u64),
     deadline: UnixSeconds,
     (stream, sequence): (u64, u64),
 ) -> Wish {
     let mut input = [segments; 32];
     input[..20].copy_from_slice(requester.as_bytes());
-    input[20..28].copy_from_slice(&nonce.to_be_bytes());
+    input[20..28].copy_from_slice(&salt.to_be_bytes());
     let spec = JobSpec {
         origin,
         home_chain: CHAIN,

@@ -56,7 +56,11 @@ const CAUGHT: &[(Plant, u64, &[&str])] = &[
     (Plant::EffectBeforeFlush, 100, &["no lease that left is forgotten"]),
     (Plant::DeliveriesNotJournaled, 100, &["the journal can be replayed"]),
     (Plant::VotesNotJournaled, 100, &["the journal can be replayed"]),
-    (Plant::NoResume, 100, &["every lease holder is watched"]),
+    (
+        Plant::NoResume,
+        100,
+        &["every lease holder is watched", "every job is over some time after faults stop"],
+    ),
     (Plant::FenceForgotten, 100, &["an honest prover is not blamed"]),
     (Plant::VoteCountedTwice, 100, &["no verdict without two thirds of one epoch's stake"]),
     (Plant::EpochsMixed, 1_000, &["no verdict without two thirds of one epoch's stake"]),
