@@ -164,10 +164,12 @@ impl Directory {
         checksum.update(&head);
         checksum.update(image);
         let tail = checksum.finalize().to_be_bytes();
-        let mut file = File::create(&partial).map_err(failed("create", &partial))?;
-        let parts = [head.as_slice(), image, &tail];
-        let written = parts.into_iter().try_for_each(|part| file.write_all(part));
-        written.and_then(|()| file.sync_all()).map_err(failed("write", &partial))?;
+        let written = write_all(&partial, &[&head, image, &tail]);
+        if written.is_err() {
+            // A disk that is full is not filled by what will never be whole.
+            let _ = fs::remove_file(&partial);
+        }
+        written.map_err(failed("write", &partial))?;
         fs::rename(&partial, &path).map_err(failed("rename", &partial))?;
         self.sync()
     }
@@ -202,6 +204,13 @@ impl Directory {
         let directory = File::open(&self.path).and_then(|directory| directory.sync_all());
         directory.map_err(failed("flush", &self.path))
     }
+}
+
+/// Writes a file and waits until it is on the disk.
+fn write_all(path: &Path, parts: &[&[u8]]) -> io::Result<()> {
+    let mut file = File::create(path)?;
+    parts.iter().try_for_each(|part| file.write_all(part))?;
+    file.sync_all()
 }
 
 fn head(last: Sequence) -> Vec<u8> {

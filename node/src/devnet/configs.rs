@@ -95,6 +95,9 @@ task_manager = "{task_manager}"
 chain_id = {chain}
 address = "{oracle}"
 
+[dispatcher.snapshots]
+every_records = 64
+
 [dispatcher.timing]
 vote_timeout_ms = {vote}
 attest_timeout_ms = {attest}
