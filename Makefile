@@ -62,7 +62,8 @@ test-rust: tools ## All Rust tests, every bench body once, documentation tests
 test: check-format lint test-contracts test-rust ## Everything that the gate runs
 
 .PHONY: soak
-soak: tools ## The long runs of what the gate runs shortly
+soak: tools ## The long runs of what the gate runs shortly (failing system calls need Debian's fiu-utils)
+	$(CARGO) run --locked -p proofgrid-store --example soak
 	$(CARGO) test --locked -p proofgrid-tests --test scenarios -- --soak
 
 .PHONY: sim

@@ -59,7 +59,7 @@ pub enum EngineKind {
 
 impl EngineKind {
     /// What is used unless something else is configured; why is in `docs/adr/0009`.
-    pub const DEFAULT: Self = Self::Sled;
+    pub const DEFAULT: Self = Self::Redb;
 
     /// The name in configuration files.
     #[must_use]

@@ -2,6 +2,7 @@
 //! and the role goes on when there is room.
 
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use anyhow::{Context, ensure};
@@ -14,14 +15,23 @@ const ROOM_KIB: u64 = 512;
 /// Jobs of which the records do not fit into a journal that cannot grow.
 const SUBMITS_MAX: usize = 200;
 
-/// The largest file below a folder, in KiB rounded up.
-fn largest_kib(folder: &Path) -> anyhow::Result<u64> {
+/// How far a file reaches, in KiB.
+fn length_kib(found: &fs::Metadata) -> u64 {
+    found.len().div_ceil(1_024)
+}
+
+/// What a file occupies, in KiB: an engine may reserve more for later.
+fn occupied_kib(found: &fs::Metadata) -> u64 {
+    found.blocks().div_ceil(2)
+}
+
+/// The size of the largest file below a folder.
+fn largest_kib(folder: &Path, size: fn(&fs::Metadata) -> u64) -> anyhow::Result<u64> {
     let mut largest = 0;
     for entry in fs::read_dir(folder).with_context(|| format!("{}", folder.display()))? {
         let entry = entry?;
         let found = entry.metadata()?;
-        let kib =
-            if found.is_dir() { largest_kib(&entry.path())? } else { found.len().div_ceil(1_024) };
+        let kib = if found.is_dir() { largest_kib(&entry.path(), size)? } else { size(&found) };
         largest = largest.max(kib);
     }
     Ok(largest)
@@ -31,8 +41,8 @@ fn largest_kib(folder: &Path) -> anyhow::Result<u64> {
 fn fill(scenario: &mut Scenario, name: &str, room_kib: u64) -> anyhow::Result<u64> {
     scenario.kill(name)?;
     let layout = scenario.devnet.layout();
-    let log_kib = fs::metadata(layout.log(name))?.len().div_ceil(1_024);
-    let kib = largest_kib(&layout.data(name))?.max(log_kib) + room_kib;
+    let log_kib = length_kib(&fs::metadata(layout.log(name))?);
+    let kib = largest_kib(&layout.data(name), length_kib)?.max(log_kib) + room_kib;
     scenario.restart_on_full_disk(name, u32::try_from(kib)?)?;
     Ok(kib)
 }
@@ -84,7 +94,7 @@ pub fn of_the_dispatcher(scenario: &mut Scenario) -> anyhow::Result<()> {
 pub fn of_the_journal(scenario: &mut Scenario) -> anyhow::Result<()> {
     scenario.kill("dispatcher")?;
     let journal = scenario.devnet.layout().data("dispatcher").join("journal");
-    let kib = u32::try_from(largest_kib(&journal)?)?;
+    let kib = u32::try_from(largest_kib(&journal, occupied_kib)?)?;
     scenario.restart_on_full_disk("dispatcher", kib)?;
     // Whoever is told that a job is taken is in `Scenario::jobs`; `Scenario::check` asks for it.
     let refused = (0..SUBMITS_MAX)
