@@ -5,6 +5,7 @@
 //! Ratios come from one run in which both sides alternate, so that a busy machine slows both.
 
 pub mod bare;
+pub mod fleet;
 pub mod pairs;
 pub mod pipeline;
 

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use alloy_primitives::U256;
 use anyhow::{Context, ensure};
@@ -25,6 +26,9 @@ use crate::job_view::word;
 use crate::network_file::NetworkFile;
 use crate::output::{self, Format};
 use crate::runtime::block_on;
+
+/// Pause between two looks for a contract job, about a block of a fast chain.
+const KNOWN_POLL: Duration = Duration::from_secs(1);
 
 /// Arguments of `submit`.
 #[derive(Debug, clap::Args)]
@@ -122,6 +126,9 @@ pub fn run(args: &SubmitArgs, output: Format) -> CliResult {
         if !args.wait {
             return Ok(());
         }
+        if args.contract {
+            until_known(&client, job, UnixSeconds::new(view.deadline_unix_s)).await?;
+        }
         let ended = follow(&client, job, output).await?;
         if output == Format::Table {
             print_job(&ended);
@@ -131,6 +138,31 @@ pub fn run(args: &SubmitArgs, output: Format) -> CliResult {
         }
         fail(Exit::JobFailed, format!("job {job} ended as {}: {}", ended.state, ended.reason))
     })
+}
+
+/// Waits until the network has read a contract job from its chain, which it does once the job's block
+/// is final.
+async fn until_known(client: &Client, job: JobId, deadline: UnixSeconds) -> CliResult {
+    let mut told = false;
+    loop {
+        match client.job(job).await {
+            Err(error) if error.exit == Exit::NotFound => {}
+            Err(error) => return Err(error),
+            Ok(_) => return Ok(()),
+        }
+        if !told {
+            eprintln!("waiting for the job's block to be final on its chain");
+            told = true;
+        }
+        if now_ms() / 1_000 >= deadline.get() {
+            let what = format!(
+                "job {job} is on its chain and the network did not take it up before its deadline; \
+                 see that an oracle serves the chain, then `escrow refund` gives the fee back"
+            );
+            return fail(Exit::JobFailed, what);
+        }
+        tokio::time::sleep(KNOWN_POLL).await;
+    }
 }
 
 /// Submits by the way that the arguments name and gives the job's id.

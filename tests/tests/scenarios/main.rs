@@ -7,6 +7,7 @@ mod always_valid;
 mod cancel;
 mod certificate;
 mod claim;
+mod command_line;
 mod common;
 mod deadline;
 mod disk_full;
@@ -136,6 +137,7 @@ fn groups() -> Vec<Group> {
                 case("requests_blobs", requests::blobs),
                 case("requests_admin", requests::admin),
                 case("requests_rejected", requests::rejected),
+                case("command_line", command_line::contract_and_wait),
                 case("certificate", certificate::run),
             ],
         ),
