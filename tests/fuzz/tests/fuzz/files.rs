@@ -165,10 +165,8 @@ fn vote_logs() {
     }
     drop(log);
     let seed = fs::read(&slot.path).expect("is read");
-    let target = Target {
-        mend: Some(mend_vote_log),
-        ..Target::new("vote-log", Shape::Bytes, 600).borsh()
-    };
+    let target =
+        Target { mend: Some(mend_vote_log), ..Target::new("vote-log", Shape::Bytes, 600).borsh() };
     target.run(vec![seed], |input| {
         slot.fill(input);
         let opened = VoteLog::open(&slot.path);
