@@ -22,7 +22,7 @@ use tonic::transport::server::{Connected, TcpConnectInfo};
 /// Bytes that a peer has to send in [`OPENING_TIME_MAX`]: the preface of HTTP/2 (RFC 9113, 3.4). A TLS
 /// greeting is longer, and the handshake behind it has its own limit.
 const OPENING_BYTES: u64 = 24;
-/// Time for [`OPENING_BYTES`].
+/// Time for the first bytes of a connection, its HTTP/2 preface.
 pub const OPENING_TIME_MAX: Duration = Duration::from_secs(10);
 /// Longest silence of a peer. Servers probe each connection more often than that, and a live peer
 /// answers.
