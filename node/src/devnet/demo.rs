@@ -59,15 +59,25 @@ pub async fn run(options: DemoOptions, output: Format) -> CliResult {
     progress.line(&format!("network is up after {}", millis(elapsed_ms(started))));
     let first_submit = Instant::now();
     let client = Client::connect(&devnet.network_args()).await?;
-    let mut jobs = Vec::new();
+    let mut submits = Vec::new();
     for (name, contract) in [("grpc", false), ("contract", true)] {
         let (wallet, args) = requester(&mut devnet, contract, &options.input).await?;
         let submitted = Instant::now();
         let (id, _) = submit(&args, &client, &wallet).await?;
         let way = if contract { "TaskManager.createJob" } else { "signed gRPC request" };
         progress.line(&format!("submitted {id} by {way} from {}", wallet.address()));
-        jobs.push(DemoJob { id, progress: progress.job(name), submitted, ended: None });
+        submits.push((name, id, submitted));
     }
+    // Only now, because submitting writes lines of its own, and they would go through the bars.
+    let mut jobs: Vec<_> = submits
+        .into_iter()
+        .map(|(name, id, submitted)| DemoJob {
+            id,
+            progress: progress.job(name),
+            submitted,
+            ended: None,
+        })
+        .collect();
     wait(&mut devnet, &client, &mut jobs).await?;
     let mut summaries = Vec::new();
     for job in &jobs {

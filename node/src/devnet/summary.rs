@@ -94,12 +94,13 @@ impl JobSummary {
         self.state == "settled" && self.certificate_verified_offline && self.verified_on_chain
     }
 
-    fn row(&self) -> Vec<String> {
+    /// What the table says about it, in the order of [`ROWS`].
+    fn column(&self) -> [String; ROWS.len()] {
         let parse = |text: &str| text.parse::<u128>().unwrap_or(0);
         let provers: Vec<_> = self.provers.iter().map(|prover| short(prover)).collect();
         let tick = |ok: bool| if ok { "yes" } else { "NO" };
-        vec![
-            format!("{}\n{}", short(&self.id), self.source),
+        [
+            short(&self.id),
             self.state.clone(),
             self.segments.to_string(),
             provers.join("\n"),
@@ -115,6 +116,23 @@ impl JobSummary {
         ]
     }
 }
+
+/// Rows of the table; each job is a column, so that it fits an ordinary terminal.
+const ROWS: [&str; 13] = [
+    "job",
+    "state",
+    "segments",
+    "prover of each",
+    "prove time, all segments",
+    "verify time, slowest",
+    "stake signed",
+    "certificate",
+    "transaction",
+    "gas used",
+    "certificate verified offline",
+    "contract says verified",
+    "total time",
+];
 
 /// What was checked after a job settled.
 #[derive(Clone, Copy, Debug)]
@@ -143,22 +161,14 @@ impl Summary {
 
     /// Prints the table.
     pub fn print(&self) {
-        let header = [
-            "job",
-            "state",
-            "segments",
-            "provers",
-            "prove",
-            "verify",
-            "stake signed",
-            "certificate",
-            "tx",
-            "gas",
-            "offline",
-            "on-chain",
-            "total",
-        ];
-        let rows = self.jobs.iter().map(JobSummary::row).collect();
+        let header: Vec<&str> =
+            [""].into_iter().chain(self.jobs.iter().map(|job| job.source.as_str())).collect();
+        let columns: Vec<_> = self.jobs.iter().map(JobSummary::column).collect();
+        let row = |(index, name): (usize, &&str)| {
+            let cells = columns.iter().filter_map(|column| column.get(index).cloned());
+            [(*name).to_owned()].into_iter().chain(cells).collect()
+        };
+        let rows = ROWS.iter().enumerate().map(row).collect();
         output::line(&output::table(&header, rows).to_string());
     }
 }
