@@ -3,10 +3,11 @@
 use alloy_primitives::keccak256;
 use anyhow::{Context, ensure};
 use proofgrid_core::certificate::TrustedEpoch;
-use proofgrid_core::ids::JobId;
+use proofgrid_core::ids::{EpochNumber, JobId, TableDigest};
 use proofgrid_node::cli::certificate::fetch;
 use proofgrid_node::client::Client;
 use proofgrid_node::job_view::JobView;
+use proofgrid_oracle::view::ViewError;
 
 use crate::Scenario;
 
@@ -59,11 +60,26 @@ impl Scenario {
         let (certificate, table) = self
             .block_on(async { fetch(&Client::connect(&network).await?, job).await })
             .map_err(|error| error.error)?;
-        let digest = self.block_on(self.devnet.chain().epoch_digest(table.epoch()))?;
+        let digest = self.final_digest(table.epoch())?;
         certificate
             .verify(&table, TrustedEpoch::Digest(digest))
             .with_context(|| format!("the certificate of {job} does not verify"))?;
         Ok(())
+    }
+
+    /// The digest of an epoch's table in the final chain. The networks here go on one block behind the
+    /// head, so a quick scenario is over before the chain calls its epoch final.
+    fn final_digest(&self, epoch: EpochNumber) -> anyhow::Result<TableDigest> {
+        self.wait_until(&format!("epoch {epoch} is final on-chain"), || {
+            let asked = self.block_on(self.devnet.chain().epoch_digest(epoch));
+            let unknown = |error: &anyhow::Error| {
+                matches!(error.downcast_ref(), Some(ViewError::UnknownEpoch(_)))
+            };
+            match asked {
+                Err(error) if unknown(&error) => Ok(None),
+                asked => asked.map(Some),
+            }
+        })
     }
 
     /// No batch is attested twice, and no job is paid for twice or paid for and refunded.
