@@ -12,8 +12,8 @@ use proofgrid_proto::convert::{Hello, LoginProof, ProverMessage, ProverOrder};
 use proofgrid_proto::v1;
 use proofgrid_proto::v1::prover_service_client::ProverServiceClient;
 use support::{
-    HOME, Running, address, digest, download_authority, network, now, reason, spec, start, submit,
-    upload_authority, wallet,
+    HOME, Running, address, chunk, digest, download_authority, header, network, now, reason, spec,
+    start, submit, upload_authority, wallet,
 };
 use tokio_stream::StreamExt;
 use tonic::Code;
@@ -106,28 +106,12 @@ async fn a_late_watcher_gets_the_history_also_after_a_restart() {
     running.stop().await;
 }
 
-fn header(named: &[u8], length: u64) -> v1::UploadBlobRequest {
-    let digest = digest(named);
-    let part = v1::upload_blob_request::Part::Header(v1::UploadHeader {
-        digest: digest.as_bytes().to_vec(),
-        length_bytes: length,
-        offset_bytes: 0,
-        authority: Some(upload_authority(&wallet(1), digest, length)),
-    });
-    v1::UploadBlobRequest { part: Some(part) }
-}
-
-fn chunk(bytes: &[u8]) -> v1::UploadBlobRequest {
-    let part = v1::upload_blob_request::Part::Chunk(bytes.to_vec());
-    v1::UploadBlobRequest { part: Some(part) }
-}
-
 async fn upload(
     running: &Running,
     bytes: &[u8],
     named: &[u8],
 ) -> Result<v1::UploadBlobResponse, tonic::Status> {
-    let messages = vec![header(named, named.len() as u64), chunk(bytes)];
+    let messages = vec![header(&wallet(1), named, named.len() as u64), chunk(bytes)];
     let sent = running.blobs().upload_blob(tokio_stream::iter(messages)).await;
     sent.map(tonic::Response::into_inner)
 }
@@ -154,7 +138,7 @@ async fn an_upload_of_other_bytes_or_another_length_is_refused_and_a_right_one_i
     let held = running.blobs().query_upload(query.clone()).await.unwrap().into_inner();
     assert_eq!((held.offset_bytes, held.complete), (5, false), "a short upload can be resumed");
 
-    let mut rest = header(b"right bytes", 11);
+    let mut rest = header(&wallet(1), b"right bytes", 11);
     if let Some(v1::upload_blob_request::Part::Header(header)) = &mut rest.part {
         header.offset_bytes = 5;
     }
@@ -168,7 +152,7 @@ async fn an_upload_of_other_bytes_or_another_length_is_refused_and_a_right_one_i
 #[tokio::test]
 async fn a_blob_is_taken_and_given_only_under_a_signature() {
     let running = start().await;
-    let mut anonymous = header(b"x", 1);
+    let mut anonymous = header(&wallet(1), b"x", 1);
     if let Some(v1::upload_blob_request::Part::Header(header)) = &mut anonymous.part {
         header.authority = None;
     }
@@ -309,7 +293,7 @@ async fn asking_for_an_upload_leaves_no_file() {
 #[tokio::test]
 async fn an_empty_chunk_ends_the_upload_which_can_be_resumed() {
     let running = start().await;
-    let messages = vec![header(b"right bytes", 11), chunk(b"right"), chunk(b"")];
+    let messages = vec![header(&wallet(1), b"right bytes", 11), chunk(b"right"), chunk(b"")];
     let status = running.blobs().upload_blob(tokio_stream::iter(messages)).await.unwrap_err();
     let why = "REFUSAL_REASON_PROTOCOL";
     assert_eq!((status.code(), reason(&status)), (Code::FailedPrecondition, why), "{status:?}");
@@ -323,7 +307,7 @@ async fn more_estimates_than_fit_into_memory_are_refused_before_they_read() {
     let running = start().await;
     // Large enough that its digest is still being checked when the next call is looked at.
     let large = vec![7; 1 << 20];
-    let mut messages = vec![header(&large, large.len() as u64)];
+    let mut messages = vec![header(&wallet(1), &large, large.len() as u64)];
     messages.extend(large.chunks(proofgrid_proto::CHUNK_BYTES_MAX).map(chunk));
     running.blobs().upload_blob(tokio_stream::iter(messages)).await.unwrap();
 
@@ -378,7 +362,7 @@ async fn a_requester_reads_its_input_back_in_chunks_from_any_offset() {
     let mut job = spec(&key, 1, &input);
     job.claim = programs.get(&job.program).unwrap().claim(&input).unwrap();
     running.jobs().submit_job(submit(&key, &job, HOME, now() + 60)).await.unwrap();
-    let mut messages = vec![header(&input, input.len() as u64)];
+    let mut messages = vec![header(&wallet(1), &input, input.len() as u64)];
     messages.extend(input.chunks(proofgrid_proto::CHUNK_BYTES_MAX).map(chunk));
     running.blobs().upload_blob(tokio_stream::iter(messages)).await.unwrap();
 

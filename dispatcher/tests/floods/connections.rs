@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::net::tcp::OwnedReadHalf;
 
 use super::{CONNECTIONS_MAX, PATIENCE, alone, before_the_flood, is_over, scale, serves};
 
@@ -106,16 +107,21 @@ async fn headers_without_end_are_cut_off() {
             }
             panic!("a million frames of headers were taken");
         };
-        let mut buffer = [0; 4096];
-        let reading = async { while read.read(&mut buffer).await.is_ok_and(|count| count > 0) {} };
-        let ended = async {
-            tokio::select! { () = sending => {}, () = reading => {} }
-        };
-        tokio::time::timeout(PATIENCE, ended).await.expect("the dispatcher closes it");
+        is_closed(sending, &mut read).await;
         serves(&running).await;
     }
     is_over(before).await;
     running.stop().await;
+}
+
+/// The dispatcher closes a connection that somebody sends on without an end.
+async fn is_closed(sending: impl Future<Output = ()>, read: &mut OwnedReadHalf) {
+    let mut buffer = [0; 4096];
+    let reading = async { while read.read(&mut buffer).await.is_ok_and(|count| count > 0) {} };
+    let ended = async {
+        tokio::select! { () = sending => {}, () = reading => {} }
+    };
+    tokio::time::timeout(PATIENCE, ended).await.expect("the dispatcher closes it");
 }
 
 /// Streams that are opened and reset at once, over and over ("rapid reset", CVE-2023-44487).
@@ -138,12 +144,7 @@ async fn rapid_resets_are_cut_off() {
         }
         panic!("a million resets were taken");
     };
-    let mut buffer = [0; 4096];
-    let reading = async { while read.read(&mut buffer).await.is_ok_and(|count| count > 0) {} };
-    let ended = async {
-        tokio::select! { () = sending => {}, () = reading => {} }
-    };
-    tokio::time::timeout(PATIENCE, ended).await.expect("the dispatcher closes it");
+    is_closed(sending, &mut read).await;
     serves(&running).await;
     is_over(before).await;
     running.stop().await;

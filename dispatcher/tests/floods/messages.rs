@@ -12,7 +12,8 @@ use tonic::{Code, Request, Status};
 
 use super::support::prover::{Peer, capabilities};
 use super::support::{
-    HOME, Running, digest, download_authority, now, reason, spec, submit, upload_authority, wallet,
+    HOME, Running, chunk, download_authority, header, now, reason, spec, submit, upload_authority,
+    wallet,
 };
 use super::{alone, before_the_flood, is_over, scale, serves};
 
@@ -53,10 +54,10 @@ async fn messages_just_over_their_caps_are_refused_with_the_cap() {
     }
     // A chunk and a blob over theirs.
     let bytes = vec![7; CHUNK_BYTES_MAX + 1];
-    let messages = [header(&bytes, bytes.len() as u64), chunk(&bytes)];
+    let messages = [header(&wallet(1), &bytes, bytes.len() as u64), chunk(&bytes)];
     let status = running.blobs().upload_blob(tokio_stream::iter(messages)).await.unwrap_err();
     is_refused(&status, Code::InvalidArgument, "REFUSAL_REASON_LIMIT");
-    let messages = [header(b"input", INPUT_BYTES_MAX + 1)];
+    let messages = [header(&wallet(1), b"input", INPUT_BYTES_MAX + 1)];
     let status = running.blobs().upload_blob(tokio_stream::iter(messages)).await.unwrap_err();
     is_refused(&status, Code::InvalidArgument, "REFUSAL_REASON_LIMIT");
     serves(&running).await;
@@ -64,28 +65,13 @@ async fn messages_just_over_their_caps_are_refused_with_the_cap() {
     running.stop().await;
 }
 
-fn header(named: &[u8], length: u64) -> v1::UploadBlobRequest {
-    let digest = digest(named);
-    let part = v1::upload_blob_request::Part::Header(v1::UploadHeader {
-        digest: digest.as_bytes().to_vec(),
-        length_bytes: length,
-        offset_bytes: 0,
-        authority: Some(upload_authority(&wallet(1), digest, length)),
-    });
-    v1::UploadBlobRequest { part: Some(part) }
-}
-
-fn chunk(bytes: &[u8]) -> v1::UploadBlobRequest {
-    let part = v1::upload_blob_request::Part::Chunk(bytes.to_vec());
-    v1::UploadBlobRequest { part: Some(part) }
-}
-
 /// An upload that never ends is over as soon as it is longer than it said.
 #[tokio::test]
 async fn an_upload_without_end_stops_at_its_length() {
     let _alone = alone().await;
     let (running, before) = before_the_flood().await;
-    let endless = std::iter::once(header(b"input", 5)).chain(std::iter::repeat(chunk(b"inpu")));
+    let endless =
+        std::iter::once(header(&wallet(1), b"input", 5)).chain(std::iter::repeat(chunk(b"inpu")));
     let status = running.blobs().upload_blob(tokio_stream::iter(endless)).await.unwrap_err();
     is_refused(&status, Code::InvalidArgument, "REFUSAL_REASON_DIGEST_MISMATCH");
     serves(&running).await;

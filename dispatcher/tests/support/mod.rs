@@ -30,6 +30,24 @@ pub struct Running {
     blobs: TempDir,
 }
 
+/// The first message of an upload: `key` signs for the digest of `named` and for a length.
+pub fn header(key: &WalletKey, named: &[u8], length: u64) -> v1::UploadBlobRequest {
+    let digest = digest(named);
+    let part = v1::upload_blob_request::Part::Header(v1::UploadHeader {
+        digest: digest.as_bytes().to_vec(),
+        length_bytes: length,
+        offset_bytes: 0,
+        authority: Some(upload_authority(key, digest, length)),
+    });
+    v1::UploadBlobRequest { part: Some(part) }
+}
+
+/// A further message of an upload.
+pub fn chunk(bytes: &[u8]) -> v1::UploadBlobRequest {
+    let part = v1::upload_blob_request::Part::Chunk(bytes.to_vec());
+    v1::UploadBlobRequest { part: Some(part) }
+}
+
 pub async fn start() -> Running {
     start_with(config()).await
 }
@@ -77,18 +95,7 @@ impl Running {
     /// Submits a job and uploads its input.
     pub async fn submit_with_input(&self, key: &WalletKey, job: &JobSpec, input: &[u8]) {
         self.jobs().submit_job(submit(key, job, HOME, now() + 60)).await.unwrap();
-        let digest = digest(input);
-        let header = v1::UploadHeader {
-            digest: digest.as_bytes().to_vec(),
-            length_bytes: input.len() as u64,
-            offset_bytes: 0,
-            authority: Some(upload_authority(key, digest, input.len() as u64)),
-        };
-        let parts = [
-            v1::upload_blob_request::Part::Header(header),
-            v1::upload_blob_request::Part::Chunk(input.to_vec()),
-        ];
-        let messages = parts.map(|part| v1::UploadBlobRequest { part: Some(part) });
+        let messages = [header(key, input, input.len() as u64), chunk(input)];
         self.blobs().upload_blob(tokio_stream::iter(messages)).await.unwrap();
     }
 
