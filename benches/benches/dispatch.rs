@@ -53,7 +53,7 @@ async fn health_checks(clients: &[Channel], calls: usize) {
 }
 
 fn dispatch(criterion: &mut Criterion) {
-    let (workers, jobs, calls) = if is_full() { (1_000, 5_000, 50_000) } else { (4, 16, 16) };
+    let (workers, jobs, calls) = if is_full() { (1_000, 10_000, 100_000) } else { (4, 16, 16) };
     let runtime = Runtime::new().expect("a runtime");
     let directory = tempfile::tempdir().expect("a directory");
     let bare = runtime.block_on(bare_server());

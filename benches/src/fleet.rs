@@ -18,18 +18,21 @@ use proofgrid_core::ids::{
     Address, BlobDigest, ChainContract, ChainId, LoginNonce, NetworkId, Nonce, Role,
 };
 use proofgrid_core::job::{JobLimits, JobSpec, Mode, Origin};
-use proofgrid_core::network::{Device, LeaseRef, ProgramOffer, ProofReport, ProverCapabilities};
+use proofgrid_core::network::{Device, ProgramOffer, ProverCapabilities};
 use proofgrid_core::units::{ByteCount, Millis, UnixSeconds};
 use proofgrid_dispatcher::config::{DispatcherConfig, HomeConfig, TargetConfig};
 use proofgrid_dispatcher::{Dispatcher, Handle};
 use proofgrid_judge::{Judge, JudgeConfig};
 use proofgrid_proofs::envelope::Envelope;
 use proofgrid_proofs::program::{Program, Registry};
-use proofgrid_proto::convert::{CompletionReply, Hello, LoginProof, ProverMessage, ProverOrder};
+use proofgrid_proto::convert::{Hello, LoginProof, ProverMessage, ProverOrder};
 use proofgrid_proto::v1;
+use proofgrid_proto::v1::CompleteTask;
 use proofgrid_proto::v1::blob_service_client::BlobServiceClient;
 use proofgrid_proto::v1::job_service_client::JobServiceClient;
 use proofgrid_proto::v1::prover_service_client::ProverServiceClient;
+use proofgrid_proto::v1::prover_service_session_request::Message as Report;
+use proofgrid_proto::v1::prover_service_session_response::Message as Order;
 use proofgrid_store::blob::{BlobStore, BlobStoreConfig};
 use proofgrid_store::journal::{Journal, JournalConfig};
 use tokio::sync::mpsc;
@@ -151,9 +154,10 @@ impl Fleet {
             clients.push(connect(&handle).await);
         }
         let (done, accepted) = mpsc::unbounded_channel();
-        let report = ProofReport {
-            proof: digest(&proof),
-            bytes: ByteCount::new(proof.len() as u64),
+        let report = CompleteTask {
+            lease: None,
+            proof_digest: digest(&proof).as_bytes().to_vec(),
+            proof_bytes: proof.len() as u64,
             prove_ms: 1,
         };
         let mut link = connect(&handle).await;
@@ -162,7 +166,7 @@ impl Fleet {
                 link = connect(&handle).await;
             }
             let worker = Worker::log_in(link.clone(), &key(0x77, number), id).await;
-            tokio::spawn(worker.run(report, done.clone()));
+            tokio::spawn(worker.run(report.clone(), done.clone()));
         }
         let fleet = Self {
             handle,
@@ -369,7 +373,7 @@ impl Worker {
     }
 
     /// Completes whatever it is given until the dispatcher ends.
-    async fn run(mut self, report: ProofReport, done: mpsc::UnboundedSender<()>) {
+    async fn run(mut self, report: CompleteTask, done: mpsc::UnboundedSender<()>) {
         let mut heartbeats = tokio::time::interval(HEARTBEAT);
         let mut sequence = 0;
         loop {
@@ -386,21 +390,22 @@ impl Worker {
                 }
             };
             let Some(Ok(order)) = order else { return };
-            match ProverOrder::try_from(order).expect("an order that converts") {
-                ProverOrder::Assign(assignment) => {
-                    let lease = assignment.lease;
-                    let lease =
-                        LeaseRef { task: lease.task, attempt: lease.attempt, token: lease.token };
-                    self.send(ProverMessage::Complete { lease, report }).await;
+            // As it comes on the wire: what a real worker checks, it checks on its own machine.
+            match order.message.expect("an order") {
+                Order::Assign(assignment) => {
+                    let complete = CompleteTask { lease: assignment.lease, ..report.clone() };
+                    let message = Some(Report::Complete(complete));
+                    let message = v1::ProverServiceSessionRequest { message };
+                    self.up.send(message).await.expect("sent");
                 }
-                ProverOrder::Completion { reply: CompletionReply::Accepted, .. } => {
+                Order::Completion(answer) => {
+                    assert_eq!(answer.outcome(), v1::CompletionOutcome::Accepted, "{answer:?}");
                     if done.send(()).is_err() {
                         return;
                     }
                 }
-                ProverOrder::Completion { reply: CompletionReply::Received, .. }
-                | ProverOrder::HeartbeatAck { .. } => {}
-                ProverOrder::Goaway(_) => return,
+                Order::HeartbeatAck(_) => {}
+                Order::Goaway(_) => return,
                 other => panic!("unexpected: {other:?}"),
             }
         }

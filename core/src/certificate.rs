@@ -15,7 +15,7 @@ use crate::batch::{Batch, BatchError, BatchLeaf, is_about};
 use crate::crypto::bls::{
     BlsError, BlsMessage, PublicKeyG1, PublicKeyG2, Signature, verify_aggregate,
 };
-use crate::crypto::hash::AbiWords;
+use crate::crypto::hash::{AbiWords, HashedText};
 use crate::epoch::{EpochKeys, EpochTable, MemberSet};
 use crate::ids::{
     BatchRoot, BlockHash, BlockNumber, CertificateId, ChainContract, ChainId, EpochNumber, JobId,
@@ -28,8 +28,10 @@ use crate::units::Stake;
 use crate::vote::Attestation;
 
 /// Type string of the certificate id.
-pub const CERTIFICATE_TYPE: &str = "ProofgridCertificate(uint64 targetChain,\
-address targetContract,uint64 epoch,bytes32 tableDigest,bytes32 root,uint32 count)";
+pub static CERTIFICATE_TYPE: HashedText = HashedText::new(
+    "ProofgridCertificate(uint64 targetChain,\
+address targetContract,uint64 epoch,bytes32 tableDigest,bytes32 root,uint32 count)",
+);
 
 /// Why a certificate or a job's evidence was refused. Each variant names the field at fault.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -313,7 +315,7 @@ impl Certificate {
 /// `keccak256(abi.encode(CERTIFICATE_TYPEHASH, target, epoch, table, root, count))`.
 #[must_use]
 pub fn certificate_id(attestation: &Attestation) -> CertificateId {
-    let words = AbiWords::typed(CERTIFICATE_TYPE)
+    let words = AbiWords::typed(&CERTIFICATE_TYPE)
         .uint(attestation.target.chain.get())
         .address(&attestation.target.contract)
         .uint(attestation.epoch.get())

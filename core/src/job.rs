@@ -6,7 +6,7 @@
 use alloy_primitives::U256;
 use borsh::{BorshDeserialize, BorshSerialize};
 
-use crate::crypto::hash::{AbiWords, keccak256, keccak256_concat};
+use crate::crypto::hash::{AbiWords, HashedText, keccak256, keccak256_concat};
 use crate::ids::{
     Address, BlobDigest, ChainContract, ChainId, Claim, JobId, Nonce, ProgramId, TaskId, codes,
 };
@@ -53,12 +53,15 @@ pub enum TaskKind {
 codes!(TaskKind, "task kind", { Segment = 1 "segment", Fold = 2 "fold", Wrap = 3 "wrap" });
 
 /// Type string of the job id, which is also the EIP-712 `hashStruct` of the job.
-pub const JOB_TYPE: &str = "ProofgridJob(uint8 origin,uint64 homeChain,uint64 targetChain,\
+pub static JOB_TYPE: HashedText = HashedText::new(
+    "ProofgridJob(uint8 origin,uint64 homeChain,uint64 targetChain,\
 address targetContract,address requester,uint64 nonce,bytes32 programId,bytes32 inputDigest,\
 bytes32 claim,uint8 mode,uint64 deadline,uint256 feeCap,uint64 inputBytes,uint32 maxSegments,\
-uint64 maxProofBytes,uint64 stream,uint64 sequence)";
+uint64 maxProofBytes,uint64 stream,uint64 sequence)",
+);
 /// Type string of the task id.
-pub const TASK_TYPE: &str = "ProofgridTask(bytes32 job,uint8 kind,uint32 index)";
+pub static TASK_TYPE: HashedText =
+    HashedText::new("ProofgridTask(bytes32 job,uint8 kind,uint32 index)");
 /// Tag of the claims of the `keccak` program.
 pub const CLAIM_KECCAK_TAG: &str = "PROOFGRID_CLAIM_KECCAK_V1";
 /// Tag of the claims of the `fibonacci` program.
@@ -84,7 +87,7 @@ impl TaskId {
     /// The id of the task `index` of `kind` of a job.
     #[must_use]
     pub fn derive(job: &JobId, kind: TaskKind, index: u32) -> Self {
-        let words = AbiWords::typed(TASK_TYPE)
+        let words = AbiWords::typed(&TASK_TYPE)
             .word(job.as_bytes())
             .uint(u64::from(kind.code()))
             .uint(u64::from(index));
@@ -144,7 +147,7 @@ impl JobSpec {
     /// The bytes whose Keccak-256 is the id: 18 ABI words.
     #[must_use]
     pub fn canonical_bytes(&self) -> AbiWords {
-        AbiWords::typed(JOB_TYPE)
+        AbiWords::typed(&JOB_TYPE)
             .uint(u64::from(self.origin.code()))
             .uint(self.home_chain.get())
             .uint(self.target.chain.get())

@@ -4,17 +4,19 @@
 //! that vote on one statement have applied the same limits. This module computes no security
 //! figure: `proofs` does, from the real tables.
 
-use crate::crypto::hash::{AbiWords, keccak256};
+use crate::crypto::hash::{AbiWords, HashedText, keccak256};
 use crate::ids::{ManifestDigest, ProgramId, VkDigest, codes};
 use crate::units::{ByteCount, Millis};
 
 /// Type string of the manifest digest.
-pub const MANIFEST_TYPE: &str = "ProofgridManifest(bytes32 name,bytes32 version,uint8 profile,\
+pub static MANIFEST_TYPE: HashedText = HashedText::new(
+    "ProofgridManifest(bytes32 name,bytes32 version,uint8 profile,\
 bool hiding,uint16 provenBits,uint16 conjecturedBits,uint64 proofBytesMax,\
-uint64 publicValuesBytesMax,uint64 verifyMsMax,uint64 verifyMemoryBytesMax)";
+uint64 publicValuesBytesMax,uint64 verifyMsMax,uint64 verifyMemoryBytesMax)",
+);
 /// Type string of the program id.
-pub const PROGRAM_TYPE: &str =
-    "ProofgridProgram(bytes32 name,bytes32 vkDigest,bytes32 parametersDigest)";
+pub static PROGRAM_TYPE: HashedText =
+    HashedText::new("ProofgridProgram(bytes32 name,bytes32 vkDigest,bytes32 parametersDigest)");
 
 /// Which promise a parameter set makes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -75,7 +77,7 @@ impl Manifest {
     /// The bytes whose Keccak-256 is the manifest digest: eleven ABI words.
     #[must_use]
     pub fn canonical_bytes(&self) -> AbiWords {
-        AbiWords::typed(MANIFEST_TYPE)
+        AbiWords::typed(&MANIFEST_TYPE)
             .word(&keccak256(self.name.as_bytes()))
             .word(&keccak256(self.version.as_bytes()))
             .uint(u64::from(self.profile.code()))
@@ -98,7 +100,7 @@ impl Manifest {
 /// The identity of a program: system name, verifying key and digest of the parameters.
 #[must_use]
 pub fn program_id(name: &str, vk: &VkDigest, parameters_digest: &[u8; 32]) -> ProgramId {
-    let words = AbiWords::typed(PROGRAM_TYPE)
+    let words = AbiWords::typed(&PROGRAM_TYPE)
         .word(&keccak256(name.as_bytes()))
         .word(vk.as_bytes())
         .word(parameters_digest);

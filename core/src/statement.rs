@@ -6,7 +6,7 @@
 use borsh::{BorshDeserialize, BorshSerialize};
 use thiserror::Error;
 
-use crate::crypto::hash::{AbiWords, keccak256_concat};
+use crate::crypto::hash::{AbiWords, HashedText, keccak256_concat};
 use crate::ids::{
     Address, BlobDigest, Claim, JobId, ManifestDigest, ProgramId, PublicValuesDigest, SegmentsRoot,
     StatementAttempt, StatementDigest, VkDigest, codes,
@@ -37,11 +37,15 @@ pub struct SegmentRecord {
 }
 
 /// Type string of a segment record.
-pub const SEGMENT_TYPE: &str = "ProofgridSegment(uint32 index,uint64 first,uint64 count,\
-bytes32 vkDigest,bytes32 publicValuesDigest,bytes32 proofDigest,address prover,uint64 workUnits)";
+pub static SEGMENT_TYPE: HashedText = HashedText::new(
+    "ProofgridSegment(uint32 index,uint64 first,uint64 count,\
+bytes32 vkDigest,bytes32 publicValuesDigest,bytes32 proofDigest,address prover,uint64 workUnits)",
+);
 /// Type string of the statement digest.
-pub const STATEMENT_TYPE: &str = "ProofgridStatement(bytes32 job,uint32 statementAttempt,\
-bytes32 programId,bytes32 manifest,bytes32 claim,uint32 numSegments,bytes32 segmentsRoot)";
+pub static STATEMENT_TYPE: HashedText = HashedText::new(
+    "ProofgridStatement(bytes32 job,uint32 statementAttempt,\
+bytes32 programId,bytes32 manifest,bytes32 claim,uint32 numSegments,bytes32 segmentsRoot)",
+);
 
 /// Why records cannot be put under one root.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -63,7 +67,7 @@ impl SegmentRecord {
     /// The record's nine ABI words.
     #[must_use]
     pub fn canonical_bytes(&self) -> AbiWords {
-        AbiWords::typed(SEGMENT_TYPE)
+        AbiWords::typed(&SEGMENT_TYPE)
             .uint(u64::from(self.index))
             .uint(self.first)
             .uint(self.count)
@@ -132,11 +136,25 @@ impl Statement {
         manifest: ManifestDigest,
         records: &[SegmentRecord],
     ) -> Result<Self, SegmentsError> {
+        Self::of_job(spec.id(), spec, attempt, manifest, records)
+    }
+
+    /// As [`Self::over`], for a job whose id is known already.
+    ///
+    /// # Errors
+    /// As [`Self::over`].
+    pub fn of_job(
+        job: JobId,
+        spec: &JobSpec,
+        attempt: StatementAttempt,
+        manifest: ManifestDigest,
+        records: &[SegmentRecord],
+    ) -> Result<Self, SegmentsError> {
         let segments_root = segments_root(records)?;
         // The tree admits at most 65 536 leaves, so the count always fits.
         let num_segments = u32::try_from(records.len()).unwrap_or(u32::MAX);
         Ok(Self {
-            job: spec.id(),
+            job,
             attempt,
             program: spec.program,
             manifest,
@@ -149,7 +167,7 @@ impl Statement {
     /// The bytes whose Keccak-256 is the digest: eight ABI words.
     #[must_use]
     pub fn canonical_bytes(&self) -> AbiWords {
-        AbiWords::typed(STATEMENT_TYPE)
+        AbiWords::typed(&STATEMENT_TYPE)
             .word(self.job.as_bytes())
             .uint(u64::from(self.attempt.get()))
             .word(self.program.as_bytes())

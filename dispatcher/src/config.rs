@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use proofgrid_core::ids::{Address, ChainContract, ChainId, NetworkId};
-use proofgrid_core::network::{NetworkConfig, RetentionError};
+use proofgrid_core::network::{NetworkConfig, RetentionError, Workforce};
 use proofgrid_core::units::ByteCount;
 use serde::{Deserialize, Deserializer};
 use thiserror::Error;
@@ -338,6 +338,13 @@ impl DispatcherConfig {
     #[must_use]
     pub const fn unclaimed_per_requester(&self) -> ByteCount {
         ByteCount::new(self.unclaimed_bytes_per_requester_max)
+    }
+
+    /// Whom the planner cuts for while no prover is connected.
+    #[must_use]
+    pub const fn expected_workforce(&self) -> Workforce {
+        let memory = ByteCount::new(self.planning_memory_bytes);
+        Workforce { provers: self.planning_provers, memory_least: memory, memory_most: memory }
     }
 
     /// The state machine's settings.

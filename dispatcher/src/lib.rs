@@ -33,7 +33,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use proofgrid_core::network::Network;
-use proofgrid_core::units::ByteCount;
 use proofgrid_judge::Judge;
 use proofgrid_proofs::program::Registry;
 use proofgrid_store::blob::BlobStore;
@@ -164,8 +163,7 @@ fn assemble(parts: Assembly) -> (Actor, Arc<Shared>) {
         pins: Arc::clone(&pins),
         programs: Arc::clone(&programs),
         judge,
-        planning_memory: ByteCount::new(config.planning_memory_bytes),
-        planning_provers: config.planning_provers,
+        expected: config.expected_workforce(),
     };
     let effects = Effects::start(&parts, &tracker, &shutdown);
     let actor = Actor::new(Parts {

@@ -3,14 +3,14 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use proofgrid_core::network::{Fact, Input, Network, NetworkConfig};
-use proofgrid_core::units::{ByteCount, UnixMillis};
+use proofgrid_core::network::{Answer, Fact, Input, Network, NetworkConfig, Refusal};
+use proofgrid_core::units::UnixMillis;
 use proofgrid_store::blob::{BlobStore, BlobStoreConfig};
 use proofgrid_store::journal::{Journal, JournalConfig};
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 
-use crate::actor::{self, Actor, Feeds, Inbox};
+use crate::actor::{self, Actor, Counters, Feeds, Inbox, Reply, View};
 use crate::effects::EffectParts;
 use crate::shared::Shared;
 use crate::{Assembly, assemble};
@@ -79,6 +79,13 @@ impl Idle {
     }
 }
 
+/// Answers an input as the actor would, over an empty state.
+pub(crate) fn give(reply: Reply, answer: Result<Answer, Refusal>) {
+    let (network, feeds) = (Network::new(machine()), Feeds::default());
+    let view = View { network: &network, feeds: &feeds, counters: Counters::default() };
+    reply(answer, &view);
+}
+
 /// What effects need, and the inbox that their results go to.
 pub(crate) fn effect_parts() -> (EffectParts, Inbox, TempDir) {
     let (actor, inbox) = actor::inbox();
@@ -91,8 +98,7 @@ pub(crate) fn effect_parts() -> (EffectParts, Inbox, TempDir) {
         pins: Arc::default(),
         judge: no_judge(Arc::clone(&programs)),
         programs,
-        planning_memory: ByteCount::new(2 << 30),
-        planning_provers: 2,
+        expected: config().expected_workforce(),
     };
     (parts, inbox, directory)
 }

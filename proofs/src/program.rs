@@ -8,7 +8,7 @@
 //! The trait is object-safe, so that no table, message or contract names a concrete program.
 
 use proofgrid_core::ids::{
-    Address, BlobDigest, Claim, JobId, ProgramId, PublicValuesDigest, VkDigest,
+    Address, BlobDigest, Claim, JobId, ManifestDigest, ProgramId, PublicValuesDigest, VkDigest,
 };
 use proofgrid_core::units::{ByteCount, WorkUnits};
 use thiserror::Error;
@@ -390,7 +390,14 @@ pub fn check_coverage(ranges: &[SegmentRange]) -> Result<u64, Refusal> {
 
 /// The closed set of programs of one build.
 pub struct Registry {
-    programs: Vec<Box<dyn Program>>,
+    programs: Vec<Registered>,
+}
+
+/// A program and what is asked of it for every job.
+struct Registered {
+    id: ProgramId,
+    manifest: ManifestDigest,
+    program: Box<dyn Program>,
 }
 
 impl Registry {
@@ -406,13 +413,27 @@ impl Registry {
                 assert!(program.id() != earlier.id(), "two programs with id {}", program.id());
             }
         }
-        Self { programs }
+        let registered = |program: Box<dyn Program>| {
+            let (id, manifest) = (program.id(), program.manifest().digest());
+            Registered { id, manifest, program }
+        };
+        Self { programs: programs.into_iter().map(registered).collect() }
     }
 
     /// The program with this id.
     #[must_use]
     pub fn get(&self, id: &ProgramId) -> Option<&dyn Program> {
-        self.iter().find(|program| program.id() == *id)
+        Some(self.registered(id)?.program.as_ref())
+    }
+
+    /// The digest of a program's manifest.
+    #[must_use]
+    pub fn manifest_digest(&self, id: &ProgramId) -> Option<ManifestDigest> {
+        Some(self.registered(id)?.manifest)
+    }
+
+    fn registered(&self, id: &ProgramId) -> Option<&Registered> {
+        self.programs.iter().find(|registered| registered.id == *id)
     }
 
     /// The program with this name, e.g. `keccak`.
@@ -423,7 +444,7 @@ impl Registry {
 
     /// Every program, in a fixed order.
     pub fn iter(&self) -> impl Iterator<Item = &dyn Program> {
-        self.programs.iter().map(Box::as_ref)
+        self.programs.iter().map(|registered| registered.program.as_ref())
     }
 }
 

@@ -28,3 +28,5 @@ pub const ENGINE_CACHE_BYTES: usize = 32 << 20;
 pub const BLOB_CHUNK_BYTES: usize = 256 << 10;
 /// Most bytes of one blob unless configured otherwise (64 MiB, the network's input limit).
 pub const BLOB_BYTES_MAX: u64 = proofgrid_core::limits::INPUT_BYTES_MAX;
+/// Blobs whose length is remembered after they were stored: those that provers may deliver at once.
+pub const BLOBS_LATELY_MAX: usize = 16_384;

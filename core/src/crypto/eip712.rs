@@ -3,7 +3,9 @@
 //! EIP-712 with one rule of our own: the domain's salt is the type tag, so the domain separator, the
 //! first thing after `0x1901`, carries tag, chain and contract. A wallet shows the user every field.
 
-use super::hash::{AbiWords, keccak256, keccak256_concat};
+use std::sync::LazyLock;
+
+use super::hash::{AbiWords, HashedText, keccak256, keccak256_concat};
 use super::tags::{Login, Tag};
 use crate::ids::{AdminSubject, BlobDigest, ChainContract, JobId, NetworkId, Nonce, TaskId};
 use crate::job::{JOB_TYPE, JobSpec};
@@ -11,21 +13,34 @@ use crate::units::{ByteCount, UnixSeconds};
 use alloy_primitives::U256;
 
 /// Type string of the domain.
-pub const DOMAIN_TYPE: &str = "EIP712Domain(string name,string version,uint256 chainId,\
-address verifyingContract,bytes32 salt)";
+pub static DOMAIN_TYPE: HashedText = HashedText::new(
+    "EIP712Domain(string name,string version,uint256 chainId,\
+address verifyingContract,bytes32 salt)",
+);
 /// The domain's name.
-pub const DOMAIN_NAME: &str = "Proofgrid";
+pub static DOMAIN_NAME: HashedText = HashedText::new("Proofgrid");
 /// The domain's version.
-pub const DOMAIN_VERSION: &str = "1";
+pub static DOMAIN_VERSION: HashedText = HashedText::new("1");
 
-const LOGIN_TYPE: &str = "Login(uint8 role,address server,bytes32 serverNonce,\
-bytes32 clientNonce,address operator)";
-const UPLOAD_TYPE: &str = "UploadBlob(bytes32 digest,uint64 length,uint64 expires)";
-const DOWNLOAD_TYPE: &str = "DownloadBlob(bytes32 digest,uint64 expires)";
-const CANCEL_TYPE: &str = "CancelJob(bytes32 job,uint64 expires)";
-const ADMIN_TYPE: &str = "AdminCall(string action,bytes32 subject,uint64 nonce,uint64 expires)";
-const LEASE_ACCEPT_TYPE: &str = "LeaseAccept(bytes32 job,bytes32 task,bytes32 inputDigest,\
-uint64 deadline,uint256 amount)";
+/// A nested struct's type follows the primary type's in the encoded type.
+static SUBMIT_TYPE_HASH: LazyLock<[u8; 32]> = LazyLock::new(|| {
+    let submit = "SubmitJob(ProofgridJob job,uint64 expires)";
+    keccak256_concat(&[submit.as_bytes(), JOB_TYPE.text().as_bytes()])
+});
+static LOGIN_TYPE: HashedText = HashedText::new(
+    "Login(uint8 role,address server,bytes32 serverNonce,\
+bytes32 clientNonce,address operator)",
+);
+static UPLOAD_TYPE: HashedText =
+    HashedText::new("UploadBlob(bytes32 digest,uint64 length,uint64 expires)");
+static DOWNLOAD_TYPE: HashedText = HashedText::new("DownloadBlob(bytes32 digest,uint64 expires)");
+static CANCEL_TYPE: HashedText = HashedText::new("CancelJob(bytes32 job,uint64 expires)");
+static ADMIN_TYPE: HashedText =
+    HashedText::new("AdminCall(string action,bytes32 subject,uint64 nonce,uint64 expires)");
+static LEASE_ACCEPT_TYPE: HashedText = HashedText::new(
+    "LeaseAccept(bytes32 job,bytes32 task,bytes32 inputDigest,\
+uint64 deadline,uint256 amount)",
+);
 
 /// A request under a requester's or administrator's wallet; good until `expires`, at most
 /// [`REQUEST_EXPIRES_SECONDS_MAX`](crate::limits::REQUEST_EXPIRES_SECONDS_MAX) ahead.
@@ -90,21 +105,19 @@ impl Request {
     fn struct_hash(&self) -> [u8; 32] {
         match self {
             Self::SubmitJob { job, expires } => {
-                // A nested struct's type follows the primary type's in the encoded type.
-                let submit = format!("SubmitJob(ProofgridJob job,uint64 expires){JOB_TYPE}");
-                AbiWords::typed(&submit).word(job.id().as_bytes()).uint(expires.get())
+                AbiWords::new(&SUBMIT_TYPE_HASH).word(job.id().as_bytes()).uint(expires.get())
             }
-            Self::UploadBlob { digest, length, expires } => AbiWords::typed(UPLOAD_TYPE)
+            Self::UploadBlob { digest, length, expires } => AbiWords::typed(&UPLOAD_TYPE)
                 .word(digest.as_bytes())
                 .uint(length.get())
                 .uint(expires.get()),
             Self::DownloadBlob { digest, expires } => {
-                AbiWords::typed(DOWNLOAD_TYPE).word(digest.as_bytes()).uint(expires.get())
+                AbiWords::typed(&DOWNLOAD_TYPE).word(digest.as_bytes()).uint(expires.get())
             }
             Self::CancelJob { job, expires } => {
-                AbiWords::typed(CANCEL_TYPE).word(job.as_bytes()).uint(expires.get())
+                AbiWords::typed(&CANCEL_TYPE).word(job.as_bytes()).uint(expires.get())
             }
-            Self::AdminCall { action, subject, nonce, expires } => AbiWords::typed(ADMIN_TYPE)
+            Self::AdminCall { action, subject, nonce, expires } => AbiWords::typed(&ADMIN_TYPE)
                 .word(&keccak256(action.as_bytes()))
                 .word(subject.as_bytes())
                 .uint(nonce.get())
@@ -179,9 +192,9 @@ impl WalletMessage {
     #[must_use]
     pub fn domain_separator(&self) -> [u8; 32] {
         let bound_to = self.bound_to();
-        AbiWords::typed(DOMAIN_TYPE)
-            .word(&keccak256(DOMAIN_NAME.as_bytes()))
-            .word(&keccak256(DOMAIN_VERSION.as_bytes()))
+        AbiWords::typed(&DOMAIN_TYPE)
+            .word(DOMAIN_NAME.digest())
+            .word(DOMAIN_VERSION.digest())
             .uint(bound_to.chain.get())
             .address(&bound_to.contract)
             .word(&self.tag().word())
@@ -192,7 +205,7 @@ impl WalletMessage {
     #[must_use]
     pub fn struct_hash(&self) -> [u8; 32] {
         match self {
-            Self::Login { login, .. } => AbiWords::typed(LOGIN_TYPE)
+            Self::Login { login, .. } => AbiWords::typed(&LOGIN_TYPE)
                 .uint(u64::from(login.role.code()))
                 .address(&login.server)
                 .word(login.server_nonce.as_bytes())
@@ -200,7 +213,7 @@ impl WalletMessage {
                 .address(&login.operator)
                 .digest(),
             Self::Request { request, .. } => request.struct_hash(),
-            Self::LeaseAccept { acceptance, .. } => AbiWords::typed(LEASE_ACCEPT_TYPE)
+            Self::LeaseAccept { acceptance, .. } => AbiWords::typed(&LEASE_ACCEPT_TYPE)
                 .word(acceptance.job.as_bytes())
                 .word(acceptance.task.as_bytes())
                 .word(acceptance.input.as_bytes())

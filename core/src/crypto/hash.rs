@@ -1,5 +1,7 @@
 //! Keccak-256 and the ABI encoding of static types, the two functions under every digest.
 
+use std::sync::OnceLock;
+
 use alloy_primitives::{Keccak256, U256};
 
 use crate::ids::Address;
@@ -20,6 +22,36 @@ pub fn keccak256_concat(parts: &[&[u8]]) -> [u8; 32] {
     hasher.finalize().0
 }
 
+/// A constant text and its Keccak-256, which is computed once.
+#[derive(Debug)]
+pub struct HashedText {
+    text: &'static str,
+    digest: OnceLock<[u8; 32]>,
+}
+
+impl HashedText {
+    /// A text, not hashed yet.
+    #[must_use]
+    pub const fn new(text: &'static str) -> Self {
+        Self { text, digest: OnceLock::new() }
+    }
+
+    /// The text.
+    #[must_use]
+    pub const fn text(&self) -> &'static str {
+        self.text
+    }
+
+    /// Keccak-256 of the text.
+    #[must_use]
+    pub fn digest(&self) -> &[u8; 32] {
+        self.digest.get_or_init(|| keccak256(self.text.as_bytes()))
+    }
+}
+
+/// Words of the longest struct, a job: what is made room for at once.
+const WORDS_EXPECTED: usize = 18;
+
 /// `abi.encode` of static types: one 32-byte big-endian word per field.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AbiWords(Vec<u8>);
@@ -28,13 +60,15 @@ impl AbiWords {
     /// Starts with a word.
     #[must_use]
     pub fn new(head: &[u8; 32]) -> Self {
-        Self(head.to_vec())
+        let mut bytes = Vec::with_capacity(WORDS_EXPECTED * 32);
+        bytes.extend_from_slice(head);
+        Self(bytes)
     }
 
     /// Starts with the type hash of a type string.
     #[must_use]
-    pub fn typed(type_string: &str) -> Self {
-        Self::new(&keccak256(type_string.as_bytes()))
+    pub fn typed(type_string: &HashedText) -> Self {
+        Self::new(type_string.digest())
     }
 
     /// Appends a 32-byte word.

@@ -10,7 +10,7 @@ pub mod hash;
 pub mod secp;
 pub mod tags;
 
-pub use hash::keccak256;
+pub use hash::{HashedText, keccak256};
 
 #[cfg(test)]
 mod tests;

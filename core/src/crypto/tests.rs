@@ -6,6 +6,7 @@ use proptest::prelude::*;
 
 use super::bls::BlsMessage;
 use super::eip712::{Request, WalletMessage};
+use super::hash::keccak256;
 use super::secp::{SecpError, WalletKey, WalletSignature};
 use crate::certificate::{CERTIFICATE_TYPE, certificate_id};
 use crate::fixtures::{NETWORK, arb_bls_message, arb_wallet_message, job, opened, record};
@@ -193,13 +194,13 @@ fn b256(bytes: &[u8; 32]) -> B256 {
 /// The type strings typed in by hand equal those that another implementation derives.
 #[test]
 fn type_strings_are_those_of_the_structs() {
-    assert_eq!(ProofgridManifest::eip712_root_type(), MANIFEST_TYPE);
-    assert_eq!(ProofgridProgram::eip712_root_type(), PROGRAM_TYPE);
-    assert_eq!(ProofgridJob::eip712_root_type(), JOB_TYPE);
-    assert_eq!(ProofgridTask::eip712_root_type(), TASK_TYPE);
-    assert_eq!(ProofgridSegment::eip712_root_type(), SEGMENT_TYPE);
-    assert_eq!(ProofgridStatement::eip712_root_type(), STATEMENT_TYPE);
-    assert_eq!(ProofgridCertificate::eip712_root_type(), CERTIFICATE_TYPE);
+    assert_eq!(ProofgridManifest::eip712_root_type(), MANIFEST_TYPE.text());
+    assert_eq!(ProofgridProgram::eip712_root_type(), PROGRAM_TYPE.text());
+    assert_eq!(ProofgridJob::eip712_root_type(), JOB_TYPE.text());
+    assert_eq!(ProofgridTask::eip712_root_type(), TASK_TYPE.text());
+    assert_eq!(ProofgridSegment::eip712_root_type(), SEGMENT_TYPE.text());
+    assert_eq!(ProofgridStatement::eip712_root_type(), STATEMENT_TYPE.text());
+    assert_eq!(ProofgridCertificate::eip712_root_type(), CERTIFICATE_TYPE.text());
 }
 
 #[test]
@@ -421,5 +422,37 @@ proptest! {
         let preimage = wallet.preimage();
         prop_assert_eq!(&preimage[..2], &[0x19, 0x01]);
         prop_assert_eq!(&preimage[2..34], &wallet.domain_separator()[..]);
+    }
+}
+
+/// Who signed a digest, as the library says that signs.
+fn recovered_by_k256(digest: &[u8; 32], signature: &[u8; 65]) -> Option<Address> {
+    use k256::ecdsa::{RecoveryId, Signature, VerifyingKey};
+    let scalars = Signature::from_slice(&signature[..64]).ok()?;
+    let parity = RecoveryId::new(signature[64] == 28, false);
+    let key = VerifyingKey::recover_from_prehash(digest, &scalars, parity).ok()?;
+    let point = key.to_encoded_point(false);
+    Address::try_from(&keccak256(&point.as_bytes()[1..])[12..]).ok()
+}
+
+proptest! {
+    #[test]
+    fn both_libraries_recover_the_same_signer_from_whatever_bytes(
+        scalars in any::<[[u8; 32]; 2]>(),
+        small in any::<bool>(),
+        odd in any::<bool>(),
+        message in arb_wallet_message(),
+    ) {
+        let [mut r, mut s] = scalars;
+        // A low s, and now and then an r of which only its last bytes are set.
+        s[0] &= 0x3f;
+        if small {
+            r[..30].fill(0);
+        }
+        let bytes: [u8; 65] = [&r[..], &s, &[27 + u8::from(odd)]].concat().try_into().unwrap();
+        if let Ok(signature) = WalletSignature::from_bytes(&bytes) {
+            let expected = recovered_by_k256(&message.digest(), &bytes);
+            prop_assert_eq!(signature.recover(&message).ok(), expected);
+        }
     }
 }

@@ -14,6 +14,7 @@ use crate::statement::{OpenedStatement, SegmentRecord};
 use crate::units::{Millis, UnixMillis};
 
 use super::input::{JobPlan, PlannedSegment, ProofReport};
+use super::workforce::Workforce;
 
 /// The fenced, expiring right of one prover to try a task.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -95,8 +96,8 @@ pub enum Effect {
         job: JobId,
         /// The job.
         spec: JobSpec,
-        /// Provers that could work on it now, for the planner.
-        provers: u32,
+        /// Provers that could work on it now, for the planner; `None` if none is connected.
+        workforce: Option<Workforce>,
     },
     /// Send a lease to a prover. Key: (task, attempt).
     AssignTask {

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use thiserror::Error;
 
 use crate::certificate::TrustedEpoch;
-use crate::ids::{Address, Attempt, JobId, LeaseToken, TaskId};
+use crate::ids::{Address, Attempt, JobId, LeaseToken, ProgramId, TaskId};
 use crate::quorum::is_quorum;
 use crate::statement::Verdict;
 
@@ -14,6 +14,7 @@ use super::input::Provenance;
 use super::state::{
     BatchStage, Job, JobState, JobStateKind, StatementStage, Task, TaskState, TryOutcome,
 };
+use super::workforce::{FreeProvers, Offers};
 
 /// What does not hold.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -340,21 +341,44 @@ impl Network {
                 name,
             )?;
         }
-        for (program, set) in &self.live.free {
-            for (_, prover) in set {
-                let session = self.live.provers.get(prover);
-                let offers = session.is_some_and(|session| session.offers(program));
-                check(offers, "free provers are connected and offer the program", || {
-                    prover.to_string()
-                })?;
-            }
-        }
+        self.check_workforce()?;
         for prover in self.state.running.keys() {
             check(self.live.heard.contains_key(prover), "every lease holder is watched", || {
                 prover.to_string()
             })?;
         }
         Ok(())
+    }
+
+    /// Compares the indexes over connected provers with the provers.
+    fn check_workforce(&self) -> Result<(), Violation> {
+        let mut places = BTreeMap::<ProgramId, usize>::new();
+        let mut offers = BTreeMap::<ProgramId, Offers>::new();
+        for (prover, session) in &self.live.provers {
+            let name = || prover.to_string();
+            for program in session.programs() {
+                offers.entry(program).or_default().add(session.capabilities.memory_bytes);
+            }
+            for (program, place) in &session.indexed {
+                *places.entry(*program).or_default() += 1;
+                let free = self.live.free.get(program);
+                let holds = free.is_some_and(|free| free.holds(*prover, *place));
+                check(
+                    holds && session.offers(program),
+                    "free provers offer the program that they are indexed under",
+                    name,
+                )?;
+                check(
+                    place.memory == self.memory_for_more(prover),
+                    "the index knows how much memory a free prover has",
+                    name,
+                )?;
+            }
+        }
+        let free = self.live.free.iter().map(|(program, free)| (*program, free.len())).collect();
+        let in_order = self.live.free.values().all(FreeProvers::is_consistent);
+        check(places == free && in_order, "every free prover is connected", String::new)?;
+        check(offers == self.live.offers, "offers of connected provers are counted", String::new)
     }
 
     /// Leases that a prover resumed; it may have come back with fewer slots.

@@ -3,7 +3,6 @@
 //! A restart starts empty and peers dial in again. Timers are hints: when one fires, the handler
 //! looks at the state and does nothing if it has moved on, so none ever needs to be cancelled.
 
-use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::ids::{
@@ -13,6 +12,7 @@ use crate::ids::{
 use crate::units::{ByteCount, UnixMillis};
 
 use super::input::{ProverCapabilities, SubmissionSubject};
+use super::workforce::{FreeProvers, Offers, Place};
 
 /// A connected prover.
 #[derive(Clone, Debug)]
@@ -26,13 +26,18 @@ pub(super) struct ProverSession {
     /// Phase and permille of each task that it reported on.
     pub progress: BTreeMap<TaskId, (String, u16)>,
     /// Its places in the index of free provers.
-    pub indexed: Vec<(ProgramId, u64)>,
+    pub indexed: Vec<(ProgramId, Place)>,
 }
 
 impl ProverSession {
     /// Whether it can prove a program.
     pub fn offers(&self, program: &ProgramId) -> bool {
         self.capabilities.programs.iter().any(|offer| offer.program == *program)
+    }
+
+    /// Programs that it can prove, each once.
+    pub fn programs(&self) -> BTreeSet<ProgramId> {
+        self.capabilities.programs.iter().map(|offer| offer.program).collect()
     }
 }
 
@@ -83,11 +88,14 @@ pub struct SchedulerStats {
 /// Everything that a restart forgets.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Live {
+    /// Connected provers; added and removed by [`Live::connect`] and [`Live::disconnect`] alone.
     pub provers: BTreeMap<Address, ProverSession>,
+    /// Connected provers by program, free or not.
+    pub offers: BTreeMap<ProgramId, Offers>,
     /// When each prover with a connection or a lease was last heard of.
     pub heard: BTreeMap<Address, UnixMillis>,
-    /// Provers with a free slot by program, the best first.
-    pub free: BTreeMap<ProgramId, BTreeSet<(Reverse<u64>, Address)>>,
+    /// Provers with a free slot by program; none is empty.
+    pub free: BTreeMap<ProgramId, FreeProvers>,
     /// Leases whose assignment may not have left before a restart.
     pub unsent: BTreeSet<TaskId>,
     pub verifiers: BTreeMap<Address, SessionId>,
@@ -115,14 +123,39 @@ impl Live {
     /// Removes a prover from the index of free provers.
     pub fn unindex(&mut self, prover: &Address) {
         let Some(session) = self.provers.get_mut(prover) else { return };
-        for (program, score) in std::mem::take(&mut session.indexed) {
-            if let Some(set) = self.free.get_mut(&program) {
-                set.remove(&(Reverse(score), *prover));
-                if set.is_empty() {
+        for (program, place) in std::mem::take(&mut session.indexed) {
+            if let Some(free) = self.free.get_mut(&program) {
+                free.remove(*prover, place);
+                if free.is_empty() {
                     self.free.remove(&program);
                 }
             }
         }
+    }
+
+    /// Adds a prover, in the place of its older connection if there is one.
+    pub fn connect(&mut self, prover: Address, session: ProverSession) {
+        self.disconnect(&prover);
+        let memory = session.capabilities.memory_bytes;
+        for program in session.programs() {
+            self.offers.entry(program).or_default().add(memory);
+        }
+        self.provers.insert(prover, session);
+    }
+
+    /// Removes a prover, if it is connected.
+    pub fn disconnect(&mut self, prover: &Address) -> Option<ProverSession> {
+        self.unindex(prover);
+        let session = self.provers.remove(prover)?;
+        for program in session.programs() {
+            if let Some(offers) = self.offers.get_mut(&program) {
+                offers.remove(session.capabilities.memory_bytes);
+                if offers.is_empty() {
+                    self.offers.remove(&program);
+                }
+            }
+        }
+        Some(session)
     }
 
     /// The connection of a prover, if it is the current one.

@@ -24,6 +24,7 @@ mod state;
 #[cfg(test)]
 mod tests;
 mod view;
+mod workforce;
 
 use std::collections::BTreeSet;
 
@@ -42,6 +43,7 @@ pub use live::SchedulerStats;
 pub use refusal::{Consequence, Refusal};
 pub use state::*;
 pub use view::*;
+pub use workforce::Workforce;
 
 use live::{Live, Timer};
 

@@ -2,10 +2,9 @@
 //!
 //! Fairness picks the requester, deadline and fee pick the task, measured throughput and load pick
 //! the prover. Deterministic: equal states decide equally. One decision looks at the lanes that free
-//! provers can serve, at a few tasks of one lane and at free provers in order of merit; it never
-//! looks at all tasks, so its cost does not grow with the queue.
+//! provers can serve, at a few tasks of one lane and at free provers in order of merit until one has
+//! the memory; it never looks at all tasks or all provers, so its cost grows with neither.
 
-use std::cmp::Reverse;
 use std::collections::BTreeSet;
 
 use crate::ids::{Address, Attempt, LeaseToken, ProgramId, TaskId};
@@ -16,6 +15,7 @@ use super::fact::{Change, Decision};
 use super::live::{ProverSession, Timer};
 use super::refusal::Refusal;
 use super::state::{Job, LaneKey, RunningLease, Task, TaskState, WorkerBook};
+use super::workforce::Place;
 use super::{Network, Step};
 
 /// A task and the prover that it goes to.
@@ -54,28 +54,30 @@ impl Network {
         !self.is_draining(prover, session) && self.load(prover) < session.capabilities.slots
     }
 
-    /// Puts a prover in its place among the free ones, or takes it out.
+    /// Puts a prover in its place among the free ones, or takes it out; what is queued is looked at
+    /// again.
     pub(super) fn reindex(&mut self, prover: Address) {
-        self.live.unindex(&prover);
         self.live.schedule_due = true;
+        self.place(prover);
+    }
+
+    /// Puts a prover in its place among the free ones, or takes it out.
+    pub(super) fn place(&mut self, prover: Address) {
+        self.live.unindex(&prover);
         let Some(session) = self.live.provers.get(&prover) else { return };
         if !self.may_take_more(&prover, session) {
             return;
         }
         let faults = self.state.workers.get(&prover).map_or(0, |book| book.consecutive_faults);
         let share = u64::from(self.load(&prover)) + 1;
-        let programs: Vec<ProgramId> =
-            session.capabilities.programs.iter().map(|offer| offer.program).collect();
-        let indexed: Vec<(ProgramId, u64)> = programs
-            .into_iter()
-            .map(|program| {
-                let score = (self.throughput(&prover, &program) / share) >> faults.min(63);
-                (program, score)
-            })
-            .collect();
-        for (program, score) in &indexed {
-            let set = self.live.free.entry(*program).or_default();
-            set.insert((Reverse(*score), prover));
+        let memory = self.memory_for_more(&prover);
+        let place = |program: ProgramId| {
+            let score = (self.throughput(&prover, &program) / share) >> faults.min(63);
+            (program, Place { score, memory })
+        };
+        let indexed: Vec<(ProgramId, Place)> = session.programs().into_iter().map(place).collect();
+        for (program, place) in &indexed {
+            self.live.free.entry(*program).or_default().insert(prover, *place);
         }
         if let Some(session) = self.live.provers.get_mut(&prover) {
             session.indexed = indexed;
@@ -127,13 +129,9 @@ impl Network {
     fn next_lane(&mut self, exhausted: &BTreeSet<LaneKey>) -> Option<LaneKey> {
         let mut best: Option<(u64, LaneKey)> = None;
         let mut probes = 0;
-        for (program, provers) in &self.live.free {
-            let memory = provers
-                .iter()
-                .map(|(_, prover)| self.memory_for_more(prover))
-                .max()
-                .unwrap_or(ByteCount::ZERO);
-            for (lane, served) in self.state.queue.lanes_of(*program, memory) {
+        for (program, free) in &self.live.free {
+            probes += 1;
+            for (lane, served) in self.state.queue.lanes_of(*program, free.memory_most()) {
                 probes += 1;
                 if !exhausted.contains(&lane) && best.is_none_or(|best| (served, lane) < best) {
                     best = Some((served, lane));
@@ -156,21 +154,21 @@ impl Network {
         let mut probes = 0;
         let mut fallback = None;
         let mut chosen = None;
-        for (_, prover) in free {
+        for (prover, memory) in free.iter() {
             probes += 1;
-            if self.memory_for_more(prover) < lane.memory() {
+            if memory < lane.memory() {
                 continue;
             }
-            if task.avoid.contains(prover) {
+            if task.avoid.contains(&prover) {
                 avoided += 1;
-                fallback = fallback.or(Some(*prover));
+                fallback = fallback.or(Some(prover));
                 continue;
             }
-            chosen = Some(*prover);
+            chosen = Some(prover);
             break;
         }
         // Whoever failed it gets it again only while nobody else could ever take it.
-        if chosen.is_none() && !self.others_could(lane, task) {
+        if chosen.is_none() && fallback.is_some() && !self.others_could(lane, task) {
             chosen = fallback;
         }
         let candidates = u32::try_from(free.len()).unwrap_or(u32::MAX);

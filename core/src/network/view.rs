@@ -11,13 +11,13 @@ use crate::job::{JobSpec, TaskKind};
 use crate::statement::{SegmentRecord, Verdict};
 use crate::units::{Millis, Stake, UnixMillis, WorkUnits};
 
-use super::Network;
 use super::input::{Inclusion, JobPlan, Provenance};
 use super::live::SchedulerStats;
 use super::state::{
     CertificateBook, HistoryEntry, Job, JobState, JobStateKind, Posting, Submission, Task,
     TaskState, TaskStateKind, TryOutcome,
 };
+use super::{Network, Workforce};
 
 /// Most jobs in one page.
 pub const PAGE_JOBS_MAX: usize = 500;
@@ -425,6 +425,12 @@ impl Network {
             scheduler: self.live.stats,
             facts: state.facts,
         }
+    }
+
+    /// The connected provers that offer a program; `None` without one.
+    #[must_use]
+    pub fn workforce(&self, program: &ProgramId) -> Option<Workforce> {
+        self.live.offers.get(program)?.summary()
     }
 
     /// How long work of a program would take with the provers that are connected now.

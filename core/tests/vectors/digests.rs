@@ -4,7 +4,6 @@ use alloy_primitives::U256;
 use proofgrid_core::batch::BatchLeaf;
 use proofgrid_core::certificate::{CERTIFICATE_TYPE, certificate_id};
 use proofgrid_core::crypto::eip712::{LeaseAcceptance, Request, WalletMessage};
-use proofgrid_core::crypto::keccak256;
 use proofgrid_core::crypto::tags::{Login, Tag};
 use proofgrid_core::ids::*;
 use proofgrid_core::job::{
@@ -25,16 +24,16 @@ use crate::inputs::*;
 
 fn type_hashes() -> Vec<Value> {
     [
-        ("MANIFEST_TYPEHASH", MANIFEST_TYPE),
-        ("PROGRAM_TYPEHASH", PROGRAM_TYPE),
-        ("JOB_TYPEHASH", JOB_TYPE),
-        ("TASK_TYPEHASH", TASK_TYPE),
-        ("SEGMENT_TYPEHASH", SEGMENT_TYPE),
-        ("STATEMENT_TYPEHASH", STATEMENT_TYPE),
-        ("CERTIFICATE_TYPEHASH", CERTIFICATE_TYPE),
+        ("MANIFEST_TYPEHASH", &MANIFEST_TYPE),
+        ("PROGRAM_TYPEHASH", &PROGRAM_TYPE),
+        ("JOB_TYPEHASH", &JOB_TYPE),
+        ("TASK_TYPEHASH", &TASK_TYPE),
+        ("SEGMENT_TYPEHASH", &SEGMENT_TYPE),
+        ("STATEMENT_TYPEHASH", &STATEMENT_TYPE),
+        ("CERTIFICATE_TYPEHASH", &CERTIFICATE_TYPE),
     ]
     .into_iter()
-    .map(|(name, text)| json!({"hash": hex(keccak256(text.as_bytes())), "name": name, "typeString": text}))
+    .map(|(name, text)| json!({"hash": hex(*text.digest()), "name": name, "typeString": text.text()}))
     .collect()
 }
 

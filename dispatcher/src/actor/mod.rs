@@ -16,7 +16,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use proofgrid_core::ids::{StatementDigest, TaskId};
-use proofgrid_core::network::{Answer, Consequence, Effect, Fact, Input, Network, Refusal};
+use proofgrid_core::network::{
+    Answer, Change, Consequence, Effect, Fact, Input, Network, Outcome, Refusal,
+};
 use proofgrid_core::units::{Millis, UnixMillis};
 use proofgrid_store::journal::Journal;
 use tokio::sync::{mpsc, oneshot};
@@ -33,8 +35,9 @@ use crate::shared::LiveEpochs;
 pub use feed::{Feeds, FeedsImage, remembered};
 pub use watch::WatchHub;
 
-/// Called once with the answer to an input, inside the actor after the flush: must be short.
-pub type Reply = Box<dyn FnOnce(Result<Answer, Refusal>) + Send>;
+/// Called once with the answer to an input and the state after it, inside the actor after the flush:
+/// must be short.
+pub type Reply = Box<dyn FnOnce(Result<Answer, Refusal>, &View<'_>) + Send>;
 type Reader = Box<dyn FnOnce(&View<'_>) + Send>;
 
 /// What a reader sees: everything durable, and what is known of connected peers.
@@ -103,14 +106,25 @@ fn refuse_send<T>(error: mpsc::error::TrySendError<T>) -> EdgeError {
     }
 }
 
-/// A reply that somebody waits for.
-fn answered() -> (Reply, oneshot::Receiver<Result<Answer, Refusal>>) {
+/// A reply that somebody waits for, with what a look at the state after the input gives.
+fn answered<T: Send + 'static>(
+    look: impl FnOnce(Answer, &View<'_>) -> T + Send + 'static,
+) -> (Reply, oneshot::Receiver<Result<T, Refusal>>) {
     let (sender, receiver) = oneshot::channel();
-    let reply: Reply = Box::new(move |answer| {
+    let reply: Reply = Box::new(move |answer, view| {
         // A caller that went away needs no answer; its input counts all the same.
-        let _ = sender.send(answer);
+        let _ = sender.send(answer.map(|answer| look(answer, view)));
     });
     (reply, receiver)
+}
+
+/// The reply to an input of this process's own making.
+fn own_input() -> Reply {
+    Box::new(|answer, _| {
+        if let Err(refusal) = answer {
+            tracing::debug!(%refusal, "an input of our own was refused");
+        }
+    })
 }
 
 impl ActorHandle {
@@ -140,7 +154,19 @@ impl ActorHandle {
     /// [`EdgeError::Busy`] when the inbox is full, [`EdgeError::ShuttingDown`] at the end, or the
     /// state machine's refusal.
     pub async fn apply(&self, input: Input) -> Result<Answer, EdgeError> {
-        let (reply, answer) = answered();
+        self.apply_and_look(input, |answer, _| answer).await
+    }
+
+    /// As [`Self::apply`], and looks at the state after the input in the same turn.
+    ///
+    /// # Errors
+    /// As [`Self::apply`].
+    pub async fn apply_and_look<T: Send + 'static>(
+        &self,
+        input: Input,
+        look: impl FnOnce(Answer, &View<'_>) -> T + Send + 'static,
+    ) -> Result<T, EdgeError> {
+        let (reply, answer) = answered(look);
         self.offer(input, reply)?;
         Ok(answer.await.map_err(|_gone| EdgeError::ShuttingDown)??)
     }
@@ -150,7 +176,7 @@ impl ActorHandle {
     /// # Errors
     /// As [`Self::hand_over`], or the state machine's refusal.
     pub async fn apply_when_room(&self, input: Input) -> Result<Answer, EdgeError> {
-        let (reply, answer) = answered();
+        let (reply, answer) = answered(|answer, _| answer);
         self.hand_over(input, reply).await?;
         Ok(answer.await.map_err(|_gone| EdgeError::ShuttingDown)??)
     }
@@ -158,14 +184,23 @@ impl ActorHandle {
     /// Hands over an input of this process's own making: waits for room, drops it only at the end,
     /// when a restart makes it again.
     pub async fn deliver(&self, input: Input) {
-        let reply: Reply = Box::new(|answer| {
-            if let Err(refusal) = answer {
-                tracing::debug!(%refusal, "an input of our own was refused");
-            }
-        });
-        let command = Command::Apply { input: Box::new(input), reply };
         // Fails only when the actor is gone.
-        let _ = self.inbox.send(command).await;
+        let _ = self.hand_over(input, own_input()).await;
+    }
+
+    /// As [`Self::hand_over`], for a thread that may block.
+    ///
+    /// # Errors
+    /// [`EdgeError::ShuttingDown`] at the end.
+    pub fn hand_over_blocking(&self, input: Input, reply: Reply) -> Result<(), EdgeError> {
+        let command = Command::Apply { input: Box::new(input), reply };
+        self.inbox.blocking_send(command).map_err(|_gone| EdgeError::ShuttingDown)
+    }
+
+    /// As [`Self::deliver`], for a thread that may block.
+    pub fn deliver_blocking(&self, input: Input) {
+        // Fails only when the actor is gone.
+        let _ = self.hand_over_blocking(input, own_input());
     }
 
     /// Hands a measurement over; dropped when there is no room.
@@ -230,6 +265,9 @@ pub(crate) struct Actor {
     epochs: tokio::sync::watch::Sender<LiveEpochs>,
     counters: Counters,
     compactor: Option<Compactor>,
+    /// Kept between batches: full ones take megabytes, and fresh memory costs more than what is
+    /// done with it.
+    batch: Batch,
 }
 
 /// Everything that an actor is made of.
@@ -267,6 +305,7 @@ impl Actor {
             epochs: parts.epochs,
             counters: Counters::default(),
             compactor: parts.compactor,
+            batch: Batch::default(),
         }
     }
 
@@ -286,20 +325,20 @@ impl Actor {
                 _ = ticks.tick() => self.tick_if_due(),
             };
             if let Some(first) = first {
-                let batch = self.take(first);
-                self.finish(batch).await?;
+                self.take(first);
+                self.finish().await?;
                 // An inbox that is never empty would keep the ticks above from their turn.
                 if let Some(tick) = self.tick_if_due() {
-                    let batch = self.take(tick);
-                    self.finish(batch).await?;
+                    self.take(tick);
+                    self.finish().await?;
                 }
             }
         }
         // What was handed over before the end is still made durable and answered.
         self.inbox.close();
         while let Ok(command) = self.inbox.try_recv() {
-            let batch = self.take(command);
-            self.finish(batch).await?;
+            self.take(command);
+            self.finish().await?;
         }
         if let Some(compactor) = self.compactor.take() {
             compactor.stop().await;
@@ -309,34 +348,32 @@ impl Actor {
 
     fn tick_if_due(&self) -> Option<Command> {
         let due = self.network.next_wakeup().is_some_and(|at| at <= clock::now());
-        let tick = || Command::Apply { input: Box::new(Input::Tick), reply: Box::new(|_| {}) };
+        let tick = || Command::Apply { input: Box::new(Input::Tick), reply: Box::new(|_, _| {}) };
         due.then(tick)
     }
 
     /// Applies what waits, up to a bound, all at one instant.
-    fn take(&mut self, first: Command) -> Batch {
+    fn take(&mut self, first: Command) {
         let now = clock::now();
-        let mut batch = Batch::default();
-        self.apply(&mut batch, first, now);
+        self.apply(first, now);
         for _ in 1..BATCH_INPUTS_MAX {
             let Ok(command) = self.inbox.try_recv() else { break };
-            self.apply(&mut batch, command, now);
-            if batch.halt.is_some() {
+            self.apply(command, now);
+            if self.batch.halt.is_some() {
                 break;
             }
         }
-        batch
     }
 
-    fn apply(&mut self, batch: &mut Batch, command: Command, now: UnixMillis) {
+    fn apply(&mut self, command: Command, now: UnixMillis) {
         match command {
             Command::Apply { input, reply } => {
                 self.counters.inputs += 1;
                 self.wake_for_progress(&input);
                 let outcome = self.network.apply(*input, now);
-                self.collect(batch, outcome, reply);
+                self.collect(outcome, reply);
             }
-            Command::Read(reader) => batch.readers.push(reader),
+            Command::Read(reader) => self.batch.readers.push(reader),
             Command::Note(Note::Intake { task, verify }) => {
                 self.feeds.note_intake(self.network.state(), task, verify);
             }
@@ -355,12 +392,8 @@ impl Actor {
         }
     }
 
-    fn collect(
-        &mut self,
-        batch: &mut Batch,
-        outcome: proofgrid_core::network::Outcome,
-        reply: Reply,
-    ) {
+    fn collect(&mut self, outcome: Outcome, reply: Reply) {
+        let batch = &mut self.batch;
         for fact in &outcome.facts {
             self.feeds.absorb(fact, self.network.state());
         }
@@ -375,39 +408,39 @@ impl Actor {
     }
 
     /// Flushes, then answers, shows and acts.
-    async fn finish(&mut self, batch: Batch) -> Result<(), DispatcherError> {
-        let Batch { facts, effects, answers, readers, halt } = batch;
-        if let Some(refusal) = halt {
+    async fn finish(&mut self) -> Result<(), DispatcherError> {
+        if let Some(refusal) = self.batch.halt.take() {
             tracing::error!(%refusal, "halted before anything of the batch was written");
             return Err(DispatcherError::Halted(refusal));
         }
-        self.write(&facts).await?;
-        for (reply, answer) in answers {
-            reply(answer);
-        }
-        let view = View { network: &self.network, feeds: &self.feeds, counters: self.counters };
-        for reader in readers {
-            reader(&view);
-        }
-        let new_epoch = |fact: &Fact| {
-            matches!(fact.change, proofgrid_core::network::Change::EpochRecorded { .. })
-        };
-        if facts.iter().any(new_epoch) {
+        self.write().await?;
+        let is_epoch = |fact: &Fact| matches!(fact.change, Change::EpochRecorded { .. });
+        if self.batch.facts.iter().any(is_epoch) {
             self.publish_epochs();
+        }
+        let Batch { facts, effects, answers, readers, .. } = &mut self.batch;
+        facts.clear();
+        let view = View { network: &self.network, feeds: &self.feeds, counters: self.counters };
+        for (reply, answer) in answers.drain(..) {
+            reply(answer, &view);
+        }
+        for reader in readers.drain(..) {
+            reader(&view);
         }
         for job in self.feeds.take_touched() {
             self.hub.wake(&job);
         }
-        for effect in &effects {
+        for effect in &*effects {
             if let Effect::JobChanged { job } = effect {
                 self.hub.wake(job);
             }
         }
-        self.effects.run(effects, &self.network);
+        self.effects.run(effects.drain(..), &self.network);
         Ok(())
     }
 
-    async fn write(&mut self, facts: &[Fact]) -> Result<(), DispatcherError> {
+    async fn write(&mut self) -> Result<(), DispatcherError> {
+        let facts = &self.batch.facts;
         if facts.is_empty() {
             return Ok(());
         }

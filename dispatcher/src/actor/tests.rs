@@ -60,7 +60,7 @@ async fn nobody_is_answered_before_the_flush() {
     let is_answered = Arc::new(AtomicBool::new(false));
     let (sender, answer) = oneshot::channel();
     let seen = Arc::clone(&is_answered);
-    let reply: Reply = Box::new(move |answer| {
+    let reply: Reply = Box::new(move |answer, _| {
         seen.store(true, Ordering::SeqCst);
         sender.send(answer).expect("the test waits");
     });
@@ -104,7 +104,7 @@ async fn a_full_inbox_refuses_calls_slows_sessions_and_does_not_starve_the_clock
     assert_eq!(status.code(), tonic::Code::ResourceExhausted, "{status:?}");
     assert_eq!(crate::testing::reason(&status), "REFUSAL_REASON_BUSY");
     // A session's message waits for room, and its stream is not read meanwhile.
-    let mut message = std::pin::pin!(actor.hand_over(submission(2), Box::new(|_| {})));
+    let mut message = std::pin::pin!(actor.hand_over(submission(2), Box::new(|_, _| {})));
     assert!(message.as_mut().now_or_never().is_none());
 
     let (_shared, _directory) = idle.run();

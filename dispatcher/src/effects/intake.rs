@@ -5,7 +5,9 @@
 
 use std::sync::Arc;
 
-use proofgrid_core::ids::{Address, Attempt, JobId, LeaseToken, PublicValuesDigest, TaskId};
+use proofgrid_core::ids::{
+    Address, Attempt, JobId, LeaseToken, ProgramId, PublicValuesDigest, TaskId,
+};
 use proofgrid_core::job::JobSpec;
 use proofgrid_core::network::{
     Answer, Input, IntakeDepth, IntakeOutcome, JobPlan, LeaseRef, PlannedSegment, ProofReport,
@@ -15,7 +17,7 @@ use proofgrid_core::statement::SegmentRecord;
 use proofgrid_judge::{JudgeRequest, Judged};
 use proofgrid_proofs::digest::public_values_digest;
 use proofgrid_proofs::envelope::Envelope;
-use proofgrid_proofs::program::{Binding, SegmentRange, VerifiedSegment};
+use proofgrid_proofs::program::{Binding, Registry, SegmentRange, VerifiedSegment};
 use proofgrid_proofs::refusal::{Refusal, RefusalCode};
 use proofgrid_proto::convert::{CompletionReply, ProverOrder};
 use proofgrid_store::blob::BlobError;
@@ -70,10 +72,29 @@ impl IntakeJob {
     }
 }
 
-/// Looks, and hands the verdict to the actor. What the prover is told is what the actor decided, and
-/// only once that is durable: it may throw its own copy of the proof away on the answer.
+/// Looks at a proof on this thread, which may block, if a look is all that it gets. `false` if it is
+/// to be judged.
+pub(super) fn run_now(parts: &EffectParts, work: &IntakeJob) -> bool {
+    if work.verify == IntakeDepth::Judge {
+        return false;
+    }
+    let (input, reply) = verdict(parts, work, look_at_digests(parts, work));
+    // Fails only at the end of the process; the next start looks again.
+    let _ = parts.actor.hand_over_blocking(input, reply);
+    true
+}
+
+/// Looks, and hands the verdict to the actor.
 pub(super) async fn run(parts: &EffectParts, work: IntakeJob) {
     let outcome = look(parts, &work).await;
+    let (input, reply) = verdict(parts, &work, outcome);
+    // Fails only at the end of the process; the next start judges again.
+    let _ = parts.actor.hand_over(input, reply).await;
+}
+
+/// The verdict for the actor. What the prover is told is what the actor decided, and only once that
+/// is durable: it may throw its own copy of the proof away on the answer.
+fn verdict(parts: &EffectParts, work: &IntakeJob, outcome: IntakeOutcome) -> (Input, Reply) {
     let (task, attempt, prover) = (work.task, work.attempt, work.prover);
     match &outcome {
         IntakeOutcome::Accepted(_) => {}
@@ -85,15 +106,13 @@ pub(super) async fn run(parts: &EffectParts, work: IntakeJob) {
         }
     }
     let (directory, token) = (Arc::clone(&parts.directory), work.token);
-    let reply: Reply = Box::new(move |answer| {
+    let reply: Reply = Box::new(move |answer, _| {
         if let (Some(reply), Some(token)) = (reply_to(answer), token) {
             let lease = LeaseRef { task, attempt, token };
             tell_prover(&directory, prover, ProverOrder::Completion { lease, reply });
         }
     });
-    let input = Input::IntakeJudged { task, attempt, prover, outcome };
-    // Fails only at the end of the process; the next start judges again.
-    let _ = parts.actor.hand_over(input, reply).await;
+    (Input::IntakeJudged { task, attempt, prover, outcome }, reply)
 }
 
 /// What a prover is told of the actor's decision.
@@ -118,40 +137,65 @@ fn refused(refusal: &Refusal) -> IntakeOutcome {
     IntakeOutcome::Refused { code, text: refusal.detail().to_owned() }
 }
 
+fn no_segment() -> IntakeOutcome {
+    IntakeOutcome::Unjudged { reason: "the plan has no such segment".to_owned() }
+}
+
 async fn look(parts: &EffectParts, work: &IntakeJob) -> IntakeOutcome {
-    let Some(segment) = work.segment().copied() else {
-        return IntakeOutcome::Unjudged { reason: "the plan has no such segment".to_owned() };
-    };
-    let proof = match parts.blobs.get(work.report.proof, work.spec.limits.max_proof_bytes).await {
-        Ok(proof) => proof,
-        Err(error @ BlobError::TooLong { .. }) => {
-            return refused(&Refusal::new(RefusalCode::TooLong, error.to_string()));
-        }
-        Err(error) => return IntakeOutcome::Unjudged { reason: error.to_string() },
-    };
     match work.verify {
-        IntakeDepth::DigestsOnly => digests_only(parts, work, &segment, &proof),
-        IntakeDepth::Judge => judge(parts, work, &segment, proof.to_vec()).await,
+        IntakeDepth::DigestsOnly => {
+            let owned = (parts.clone(), work.clone());
+            let looking = tokio::task::spawn_blocking(move || look_at_digests(&owned.0, &owned.1));
+            looking.await.unwrap_or_else(|error| IntakeOutcome::Unjudged {
+                reason: format!("the look at the proof failed: {error}"),
+            })
+        }
+        IntakeDepth::Judge => {
+            let Some(segment) = work.segment().copied() else { return no_segment() };
+            let bytes_max = work.spec.limits.max_proof_bytes;
+            match parts.blobs.get(work.report.proof, bytes_max).await {
+                Ok(proof) => judge(parts, work, &segment, proof.to_vec()).await,
+                Err(error) => unread(&error),
+            }
+        }
+    }
+}
+
+/// Takes the record's digests from the bytes, and their word for the rest.
+fn look_at_digests(parts: &EffectParts, work: &IntakeJob) -> IntakeOutcome {
+    let Some(segment) = work.segment().copied() else { return no_segment() };
+    match parts.blobs.get_blocking(work.report.proof, work.spec.limits.max_proof_bytes) {
+        Err(error) => unread(&error),
+        Ok(proof) => match public_values(&parts.programs, &work.spec.program, &proof) {
+            Ok(values) => IntakeOutcome::Accepted(work.record(&segment, values)),
+            Err(outcome) => outcome,
+        },
+    }
+}
+
+/// What it means that a proof cannot be read: only its length is its prover's fault.
+fn unread(error: &BlobError) -> IntakeOutcome {
+    match error {
+        BlobError::TooLong { .. } => {
+            refused(&Refusal::new(RefusalCode::TooLong, error.to_string()))
+        }
+        _ => IntakeOutcome::Unjudged { reason: error.to_string() },
     }
 }
 
 /// Reads the public values out of the envelope without believing them.
-fn digests_only(
-    parts: &EffectParts,
-    work: &IntakeJob,
-    segment: &PlannedSegment,
+fn public_values(
+    programs: &Registry,
+    program: &ProgramId,
     proof: &[u8],
-) -> IntakeOutcome {
-    let Some(program) = parts.programs.get(&work.spec.program) else {
-        return IntakeOutcome::Unjudged { reason: "this build has no such program".to_owned() };
+) -> Result<PublicValuesDigest, IntakeOutcome> {
+    let Some(program) = programs.get(program) else {
+        let reason = "this build has no such program".to_owned();
+        return Err(IntakeOutcome::Unjudged { reason });
     };
-    match Envelope::decode(proof, &program.manifest().limits) {
-        Err(refusal) => refused(&refusal),
-        Ok(envelope) => {
-            let public_values = public_values_digest(envelope.public_values);
-            IntakeOutcome::Accepted(work.record(segment, public_values))
-        }
-    }
+    let envelope = Envelope::decode(proof, &program.manifest().limits);
+    let envelope = envelope.map_err(|refusal| refused(&refusal))?;
+    Ok(public_values_digest(envelope.public_values))
 }
 
 /// The public values that the job's input gives for a segment; `None` if the program has none.

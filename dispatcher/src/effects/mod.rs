@@ -16,8 +16,7 @@ use std::sync::Arc;
 
 use proofgrid_core::ids::{Address, BlobDigest, JobId};
 use proofgrid_core::job::JobSpec;
-use proofgrid_core::network::{Effect, Network, Peer};
-use proofgrid_core::units::ByteCount;
+use proofgrid_core::network::{Effect, Network, Peer, Workforce};
 use proofgrid_judge::Judge;
 use proofgrid_proofs::program::Registry;
 use proofgrid_proto::convert::{
@@ -34,38 +33,48 @@ use crate::limits::{DELETIONS_MAX, JUDGEMENTS_MAX, PLANNERS_MAX};
 use crate::session::directory::Directory;
 
 pub use intake::IntakeJob;
-pub use plan::{PlanRefusal, Workforce, plan_input};
+pub use plan::{PlanRefusal, plan_input};
 pub use removal::Remover;
 
 /// A queue of work of one kind: what is owed, started as workers come free.
+///
+/// A worker first goes through all that waits on a thread that may block, so that a run of short
+/// pieces changes threads once; what is not done there is done asynchronously.
 struct Queue<T> {
     owed: Arc<std::sync::Mutex<VecDeque<T>>>,
     more: Arc<Notify>,
 }
 
 impl<T: Send + 'static> Queue<T> {
-    /// Starts `workers` workers that take from the queue until `shutdown`.
-    fn start<F, W>(
+    /// Starts `workers` workers that take from the queue until `shutdown`. `quick` does a piece of
+    /// work at once and may block, or says `false`; then `work` does it.
+    fn start<Q, F, W>(
         tracker: &TaskTracker,
         shutdown: &CancellationToken,
         workers: usize,
+        quick: Q,
         work: F,
     ) -> Self
     where
+        Q: Fn(&T) -> bool + Clone + Send + Sync + 'static,
         F: Fn(T) -> W + Clone + Send + Sync + 'static,
         W: std::future::Future<Output = ()> + Send,
     {
         let queue = Self { owed: Arc::default(), more: Arc::new(Notify::new()) };
         for _ in 0..workers {
             let (owed, more) = (Arc::clone(&queue.owed), Arc::clone(&queue.more));
-            let (work, shutdown) = (work.clone(), shutdown.clone());
+            let (quick, work, shutdown) = (quick.clone(), work.clone(), shutdown.clone());
             tracker.spawn(async move {
                 loop {
-                    let next = take(&owed);
                     let step = async {
-                        match next {
-                            Some(next) => work(next).await,
-                            None => more.notified().await,
+                        if is_empty(&owed) {
+                            return more.notified().await;
+                        }
+                        let (owed, quick, ended) =
+                            (Arc::clone(&owed), quick.clone(), shutdown.clone());
+                        let run = tokio::task::spawn_blocking(move || drain(&owed, &quick, &ended));
+                        if let Ok(Some(left)) = run.await {
+                            work(left).await;
                         }
                     };
                     tokio::select! {
@@ -85,6 +94,27 @@ impl<T: Send + 'static> Queue<T> {
     }
 }
 
+/// Does what waits until something takes longer, which is returned.
+fn drain<T>(
+    owed: &std::sync::Mutex<VecDeque<T>>,
+    quick: &impl Fn(&T) -> bool,
+    shutdown: &CancellationToken,
+) -> Option<T> {
+    while !shutdown.is_cancelled() {
+        let next = take(owed)?;
+        // A panic is told apart where the piece is done by itself.
+        let attempt = std::panic::AssertUnwindSafe(|| quick(&next));
+        if !std::panic::catch_unwind(attempt).unwrap_or(false) {
+            return Some(next);
+        }
+    }
+    None
+}
+
+fn is_empty<T>(owed: &std::sync::Mutex<VecDeque<T>>) -> bool {
+    owed.lock().unwrap_or_else(std::sync::PoisonError::into_inner).is_empty()
+}
+
 fn take<T>(owed: &std::sync::Mutex<VecDeque<T>>) -> Option<T> {
     owed.lock().unwrap_or_else(std::sync::PoisonError::into_inner).pop_front()
 }
@@ -94,7 +124,7 @@ fn take<T>(owed: &std::sync::Mutex<VecDeque<T>>) -> Option<T> {
 struct PlanJob {
     job: JobId,
     spec: JobSpec,
-    provers: u32,
+    workforce: Option<Workforce>,
 }
 
 /// What effects need.
@@ -112,10 +142,8 @@ pub struct EffectParts {
     pub programs: Arc<Registry>,
     /// The sandbox.
     pub judge: Judge,
-    /// Memory that the planner expects while no prover is connected.
-    pub planning_memory: ByteCount,
-    /// Provers that the planner expects while none is connected.
-    pub planning_provers: u32,
+    /// Whom the planner cuts for while no prover is connected.
+    pub expected: Workforce,
 }
 
 /// Runs effects.
@@ -130,11 +158,15 @@ impl Effects {
     /// Starts the workers.
     #[must_use]
     pub fn start(parts: &EffectParts, tracker: &TaskTracker, shutdown: &CancellationToken) -> Self {
+        let quick_planner = parts.clone();
+        let quick_plan = move |work: &PlanJob| plan::run_now(&quick_planner, work);
         let planner = parts.clone();
         let plan = move |work: PlanJob| {
             let parts = planner.clone();
             async move { plan::run(&parts, work).await }
         };
+        let quick_judging = parts.clone();
+        let quick_intake = move |work: &IntakeJob| intake::run_now(&quick_judging, work);
         let judging = parts.clone();
         let intake = move |work: IntakeJob| {
             let parts = judging.clone();
@@ -156,14 +188,14 @@ impl Effects {
         };
         Self {
             directory: Arc::clone(&parts.directory),
-            plans: Queue::start(tracker, shutdown, PLANNERS_MAX, plan),
-            intakes: Queue::start(tracker, shutdown, JUDGEMENTS_MAX, intake),
-            deletions: Queue::start(tracker, shutdown, DELETIONS_MAX, delete),
+            plans: Queue::start(tracker, shutdown, PLANNERS_MAX, quick_plan, plan),
+            intakes: Queue::start(tracker, shutdown, JUDGEMENTS_MAX, quick_intake, intake),
+            deletions: Queue::start(tracker, shutdown, DELETIONS_MAX, |_| false, delete),
         }
     }
 
     /// Does or starts what is owed. Never waits.
-    pub fn run(&self, effects: Vec<Effect>, network: &Network) {
+    pub fn run(&self, effects: impl IntoIterator<Item = Effect>, network: &Network) {
         for effect in effects {
             self.run_one(effect, network);
         }
@@ -171,8 +203,8 @@ impl Effects {
 
     fn run_one(&self, effect: Effect, network: &Network) {
         match effect {
-            Effect::PlanJob { job, spec, provers } => {
-                self.plans.push(PlanJob { job, spec, provers });
+            Effect::PlanJob { job, spec, workforce } => {
+                self.plans.push(PlanJob { job, spec, workforce });
             }
             Effect::AssignTask { prover, assignment } => {
                 self.directory.send_prover(prover.session, ProverOrder::Assign(assignment));

@@ -1,9 +1,7 @@
 //! Cutting a job: reads the input, compares the claim, asks the program for segments.
 
-use std::sync::Arc;
-
 use proofgrid_core::job::JobSpec;
-use proofgrid_core::network::{Input, JobPlan, PlannedSegment};
+use proofgrid_core::network::{Input, JobPlan, PlannedSegment, Workforce};
 use proofgrid_core::units::ByteCount;
 use proofgrid_proofs::program::{PlanError, PlanRequest, Program, Registry, SegmentPlan};
 use proofgrid_store::blob::BlobError;
@@ -42,17 +40,6 @@ pub enum PlanRefusal {
     },
 }
 
-/// What is known of those who will prove.
-#[derive(Clone, Debug)]
-pub struct Workforce {
-    /// Memory of each connected prover that offers the program.
-    pub memory: Vec<ByteCount>,
-    /// Memory to plan for while none is connected.
-    pub memory_expected: ByteCount,
-    /// Provers that work at the same time.
-    pub provers: u32,
-}
-
 /// Cuts so that every connected prover can take every segment; if an item is too large for the
 /// smallest of them, so that at least the largest can.
 fn cut(
@@ -61,9 +48,7 @@ fn cut(
     max_segments: u32,
     workforce: &Workforce,
 ) -> Result<Vec<SegmentPlan>, PlanError> {
-    let expected = workforce.memory_expected;
-    let smallest = workforce.memory.iter().copied().min().unwrap_or(expected);
-    let largest = workforce.memory.iter().copied().max().unwrap_or(expected);
+    let (smallest, largest) = (workforce.memory_least, workforce.memory_most);
     let request = |memory_bytes_max| PlanRequest {
         memory_bytes_max,
         num_workers: workforce.provers,
@@ -101,6 +86,7 @@ fn plan_job(
     workforce: &Workforce,
 ) -> Result<JobPlan, PlanRefusal> {
     let program = registry.get(&spec.program).ok_or(PlanRefusal::UnknownProgram)?;
+    let manifest = registry.manifest_digest(&spec.program).ok_or(PlanRefusal::UnknownProgram)?;
     let got = program.claim(input).map_err(PlanError::from)?;
     if got != spec.claim {
         return Err(PlanRefusal::Claim { expected: spec.claim, got });
@@ -118,7 +104,7 @@ fn plan_job(
     };
     Ok(JobPlan {
         segments: segments.iter().map(planned).collect(),
-        manifest: program.manifest().digest(),
+        manifest,
         vk: program.vk_digest(),
     })
 }
@@ -132,6 +118,12 @@ enum LocalFault {
     /// The planner was cut off.
     #[error("the planner was cancelled: {0}")]
     Cancelled(#[from] tokio::task::JoinError),
+}
+
+/// Plans a job on this thread, which may block. `false` if it has to be tried again.
+pub(super) fn run_now(parts: &EffectParts, work: &PlanJob) -> bool {
+    let planned = plan_blocking(parts, work).map(|input| parts.actor.deliver_blocking(input));
+    planned.is_ok()
 }
 
 /// Plans a job. A refusal is for good, so a fault of this machine is none: it is tried again, then
@@ -157,37 +149,38 @@ pub(super) async fn run(parts: &EffectParts, work: PlanJob) {
 }
 
 async fn plan(parts: &EffectParts, work: &PlanJob) -> Result<Input, LocalFault> {
-    let PlanJob { job, spec, provers } = work.clone();
-    let bytes = match parts.blobs.get(spec.input, spec.limits.input_bytes).await {
-        Ok(bytes) => bytes,
-        Err(error @ BlobError::TooLong { .. }) => {
-            tracing::info!(%job, %error, "the input of a job is longer than the job admits");
-            return Ok(Input::JobRefused { job, reason: error.to_string() });
-        }
-        Err(error) => return Err(error.into()),
-    };
-    let workforce = Workforce {
-        memory: parts.directory.prover_memory(spec.program),
-        memory_expected: parts.planning_memory,
-        provers: if provers == 0 { parts.planning_provers } else { provers },
-    };
-    let programs = Arc::clone(&parts.programs);
-    let planned =
-        tokio::task::spawn_blocking(move || plan_job(&programs, &spec, &bytes, &workforce));
-    match planned.await {
-        Ok(Ok(plan)) => {
-            tracing::info!(%job, segments = plan.segments.len(), "job planned");
-            Ok(Input::JobPlanned { job, plan })
-        }
-        Ok(Err(refusal)) => {
-            tracing::info!(%job, %refusal, "job refused by the planner");
-            Ok(Input::JobRefused { job, reason: refusal.to_string() })
-        }
+    let (job, owned) = (work.job, (parts.clone(), work.clone()));
+    match tokio::task::spawn_blocking(move || plan_blocking(&owned.0, &owned.1)).await {
+        Ok(planned) => Ok(planned?),
         Err(error) if error.is_cancelled() => Err(error.into()),
         Err(error) => {
             tracing::error!(%job, %error, "the planner panicked");
             let reason = "the planner failed on this input; report it".to_owned();
             Ok(Input::JobRefused { job, reason })
+        }
+    }
+}
+
+fn plan_blocking(parts: &EffectParts, work: &PlanJob) -> Result<Input, BlobError> {
+    let PlanJob { job, spec, workforce } = work;
+    let job = *job;
+    let input = match parts.blobs.get_blocking(spec.input, spec.limits.input_bytes) {
+        Ok(input) => input,
+        Err(error @ BlobError::TooLong { .. }) => {
+            tracing::info!(%job, %error, "the input of a job is longer than the job admits");
+            return Ok(Input::JobRefused { job, reason: error.to_string() });
+        }
+        Err(error) => return Err(error),
+    };
+    let workforce = workforce.unwrap_or(parts.expected);
+    match plan_job(&parts.programs, spec, &input, &workforce) {
+        Ok(plan) => {
+            tracing::info!(%job, segments = plan.segments.len(), "job planned");
+            Ok(Input::JobPlanned { job, plan })
+        }
+        Err(refusal) => {
+            tracing::info!(%job, %refusal, "job refused by the planner");
+            Ok(Input::JobRefused { job, reason: refusal.to_string() })
         }
     }
 }

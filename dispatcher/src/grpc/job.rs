@@ -26,7 +26,7 @@ use tonic::{Request, Response, Status};
 use crate::actor::{Feeds, View, remembered};
 use crate::auth::signer_of;
 use crate::clock;
-use crate::effects::{PlanRefusal, Workforce, plan_input};
+use crate::effects::{PlanRefusal, plan_input};
 use crate::error::EdgeError;
 use crate::grpc::unary;
 use crate::limits::{PAGE_JOBS_DEFAULT, PAGE_JOBS_MAX, PAGE_SCAN_MAX};
@@ -97,14 +97,16 @@ impl JobGate {
         self.check_spec(&spec)?;
         signer_of(&signed, self.shared.network, clock::now().as_seconds())?;
         let input = Input::SubmitJob { spec, provenance: Provenance::Direct };
-        let (id, created) = match self.shared.actor.apply(input).await? {
-            Answer::JobAccepted(id) => (id, true),
-            Answer::AlreadyKnown(id) => (id, false),
-            _ => return Err(EdgeError::Internal("a submit got no job".to_owned())),
+        let look = |answer, view: &View<'_>| {
+            let (id, created) = match answer {
+                Answer::JobAccepted(id) => (id, true),
+                Answer::AlreadyKnown(id) => (id, false),
+                _ => return Err(EdgeError::Internal("a submit got no job".to_owned())),
+            };
+            let job = view.network.state().jobs.get(&id).ok_or(EdgeError::UnknownJob(id))?;
+            Ok((id, created, job.state.kind()))
         };
-        let look =
-            move |view: &View<'_>| view.network.state().jobs.get(&id).map(|job| job.state.kind());
-        let state = self.read(id, look).await?;
+        let (id, created, state) = self.shared.actor.apply_and_look(input, look).await??;
         Ok(v1::SubmitJobResponse {
             job_id: id.as_bytes().to_vec(),
             state: v1::JobState::from(state).into(),
@@ -119,10 +121,12 @@ impl JobGate {
             return Err(EdgeError::Protocol("this is no cancel"));
         };
         let requester = signer_of(&signed, self.shared.network, clock::now().as_seconds())?;
-        self.shared.actor.apply(Input::CancelJob { job, requester }).await?;
-        let look =
-            move |view: &View<'_>| view.network.state().jobs.get(&job).map(|job| job.state.kind());
-        let state = self.read(job, look).await?;
+        let look = move |_, view: &View<'_>| {
+            let found = view.network.state().jobs.get(&job).ok_or(EdgeError::UnknownJob(job))?;
+            Ok::<_, EdgeError>(found.state.kind())
+        };
+        let input = Input::CancelJob { job, requester };
+        let state = self.shared.actor.apply_and_look(input, look).await??;
         Ok(v1::CancelJobResponse { state: v1::JobState::from(state).into() })
     }
 
@@ -149,13 +153,9 @@ impl JobGate {
         let input = self.shared.blobs.get(digest, limit).await?;
         let max_segments =
             if wire.max_segments == 0 { SEGMENTS_MAX } else { wire.max_segments.min(SEGMENTS_MAX) };
-        let memory = self.shared.directory.prover_memory(program);
-        let provers = u32::try_from(memory.len()).unwrap_or(u32::MAX);
-        let workforce = Workforce {
-            memory,
-            memory_expected: ByteCount::new(self.shared.config.planning_memory_bytes),
-            provers: if provers == 0 { self.shared.config.planning_provers } else { provers },
-        };
+        let connected =
+            self.shared.actor.read(move |view| view.network.workforce(&program)).await?;
+        let workforce = connected.unwrap_or_else(|| self.shared.config.expected_workforce());
         let programs = Arc::clone(&self.shared.programs);
         let cut = move || {
             // A caller that goes away ends the wait, not the work; the permit stays with the work.

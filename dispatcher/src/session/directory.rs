@@ -3,13 +3,13 @@
 //! The directory decides nothing about work; it is the switchboard between the actor's effects and
 //! the streams. Its lock is never held across an await.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use proofgrid_core::ids::{Address, ChainId, ProgramId, Role, SessionId};
+use proofgrid_core::ids::{Address, ChainId, Role, SessionId};
 use proofgrid_core::network::ProverCapabilities;
-use proofgrid_core::units::{ByteCount, UnixMillis};
+use proofgrid_core::units::UnixMillis;
 use proofgrid_proto::convert::{OracleOrder, ProverOrder, SessionToken, VerifierOrder};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -50,6 +50,12 @@ pub struct SessionFacts {
     pub capabilities: Option<ProverCapabilities>,
 }
 
+impl SessionFacts {
+    const fn identity(&self) -> (Role, Address, SessionId) {
+        (self.role, self.address, self.session)
+    }
+}
+
 #[derive(Debug)]
 struct Entry {
     facts: SessionFacts,
@@ -66,6 +72,28 @@ struct Entry {
 struct Inner {
     sessions: HashMap<SessionId, Entry>,
     tokens: HashMap<SessionToken, SessionId>,
+    /// Every session once, so that those of a role or of an identity are found without a walk over
+    /// all: there are thousands of provers and a handful of anything else.
+    identities: BTreeSet<(Role, Address, SessionId)>,
+}
+
+impl Inner {
+    fn of_role(&self, role: Role) -> impl Iterator<Item = &Entry> + '_ {
+        let first = (role, Address::ZERO, SessionId::new(0));
+        let sessions = self.identities.range(first..).take_while(move |(of, ..)| *of == role);
+        sessions.filter_map(|(.., session)| self.sessions.get(session))
+    }
+
+    /// The sessions of an identity, the oldest first.
+    fn of_identity(
+        &self,
+        role: Role,
+        address: Address,
+    ) -> impl DoubleEndedIterator<Item = SessionId> + '_ {
+        let first = (role, address, SessionId::new(0));
+        let last = (role, address, SessionId::new(u64::MAX));
+        self.identities.range(first..=last).map(|(.., session)| *session)
+    }
 }
 
 /// The switchboard.
@@ -120,6 +148,7 @@ impl Drop for Membership {
         let mut inner = self.directory.lock();
         if let Some(entry) = inner.sessions.remove(&self.session) {
             inner.tokens.remove(&entry.token);
+            inner.identities.remove(&entry.facts.identity());
         }
     }
 }
@@ -167,6 +196,7 @@ impl Directory {
         };
         let mut inner = self.lock();
         inner.tokens.insert(entry.token, session);
+        inner.identities.insert(entry.facts.identity());
         inner.sessions.insert(session, entry);
         Membership { directory: Arc::clone(self), session, last_seen }
     }
@@ -195,11 +225,9 @@ impl Directory {
     /// The registered verifiers, by address.
     #[must_use]
     pub fn verifiers(&self) -> Vec<(SessionId, Address)> {
-        let is_one = |entry: &&Entry| entry.facts.role == Role::Verifier && entry.is_registered;
-        let facts = |entry: &Entry| (entry.facts.session, entry.facts.address);
-        let mut found: Vec<_> = self.lock().sessions.values().filter(is_one).map(facts).collect();
-        found.sort_by_key(|(session, address)| (*address, *session));
-        found
+        let inner = self.lock();
+        let registered = inner.of_role(Role::Verifier).filter(|entry| entry.is_registered);
+        registered.map(|entry| (entry.facts.session, entry.facts.address)).collect()
     }
 
     /// Whom a token stands for; `None` once its session is over.
@@ -226,9 +254,7 @@ impl Directory {
     /// The session of a connected prover, the newest if there are two for a moment.
     #[must_use]
     pub fn prover_session(&self, prover: Address) -> Option<SessionId> {
-        let is_it =
-            |entry: &&Entry| entry.facts.role == Role::Prover && entry.facts.address == prover;
-        self.lock().sessions.values().filter(is_it).map(|entry| entry.facts.session).max()
+        self.lock().of_identity(Role::Prover, prover).next_back()
     }
 
     /// The oldest sessions of an identity that a newer one replaces.
@@ -239,22 +265,8 @@ impl Directory {
         address: Address,
         newest: SessionId,
     ) -> Vec<SessionId> {
-        let is_older = |entry: &&Entry| {
-            let facts = &entry.facts;
-            facts.role == role && facts.address == address && facts.session < newest
-        };
-        self.lock().sessions.values().filter(is_older).map(|entry| entry.facts.session).collect()
-    }
-
-    /// Memory of the connected provers that offer a program.
-    #[must_use]
-    pub fn prover_memory(&self, program: ProgramId) -> Vec<ByteCount> {
-        let memory = |entry: &Entry| {
-            let capabilities = entry.facts.capabilities.as_ref()?;
-            let offers = capabilities.programs.iter().any(|offer| offer.program == program);
-            offers.then_some(capabilities.memory_bytes)
-        };
-        self.lock().sessions.values().filter_map(memory).collect()
+        let inner = self.lock();
+        inner.of_identity(role, address).filter(|session| *session < newest).collect()
     }
 
     /// Sends to a prover. A peer that lets too much pile up is disconnected: it gets all that it is
@@ -288,7 +300,7 @@ impl Directory {
     pub fn send_oracle(&self, chain: ChainId, order: OracleOrder) {
         let inner = self.lock();
         let of_chain = |entry: &&Entry| entry.chain == Some(chain);
-        let newest = inner.sessions.values().filter(of_chain).max_by_key(|e| e.facts.session);
+        let newest = inner.of_role(Role::Oracle).filter(of_chain).max_by_key(|e| e.facts.session);
         let Some(entry) = newest else {
             tracing::info!(%chain, "no oracle is connected; what it is owed waits");
             return;

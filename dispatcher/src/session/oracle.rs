@@ -12,6 +12,7 @@ use tonic::{Code, Status};
 
 use super::directory::Outbound;
 use super::{Flow, Handler, Open, Protocol};
+use crate::actor::View;
 use crate::error::EdgeError;
 use crate::grpc::status::{After, classify, is_retryable, refused};
 
@@ -88,7 +89,7 @@ fn refuse(event_id: u64, error: &EdgeError) -> OracleOrder {
 /// Acknowledges an event once it is durable, or refuses it.
 fn acknowledge(link: &Link, event_id: u64) -> crate::actor::Reply {
     let sender = link.sender.clone();
-    Box::new(move |answer: Result<Answer, Refusal>| {
+    Box::new(move |answer: Result<Answer, Refusal>, _: &View<'_>| {
         let order = match answer {
             Ok(_) => ack(event_id, None),
             Err(refusal) => refuse(event_id, &EdgeError::Refused(refusal)),
@@ -116,7 +117,7 @@ impl OracleGate {
         tracing::info!(%oracle, %chain, %version, "oracle registered");
         link.shared.directory.set_chain(link.session(), chain);
         let sender = link.sender.clone();
-        let registered: crate::actor::Reply = Box::new(move |_answer| {
+        let registered: crate::actor::Reply = Box::new(move |_answer, _| {
             // A full queue means a peer that does not read; its session ends by other means.
             let _ = sender.try_send(Ok(OracleOrder::Registered));
         });

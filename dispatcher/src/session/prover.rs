@@ -13,6 +13,7 @@ use tonic::Status;
 
 use super::directory::Outbound;
 use super::{Flow, Handler, Open, Protocol};
+use crate::actor::View;
 use crate::error::EdgeError;
 use crate::grpc::status::{After, refused};
 
@@ -75,7 +76,7 @@ fn reply(
     order: impl FnOnce(Answer) -> Option<ProverOrder> + Send + 'static,
 ) -> crate::actor::Reply {
     let sender = link.sender.clone();
-    Box::new(move |answer: Result<Answer, Refusal>| {
+    Box::new(move |answer: Result<Answer, Refusal>, _: &View<'_>| {
         let order = match answer {
             Ok(answer) => order(answer),
             Err(refusal) => {
@@ -134,7 +135,11 @@ impl ProverGate {
     async fn complete(link: &Link, lease: LeaseRef, report: ProofReport) -> Result<(), EdgeError> {
         // Until the delivery is handed over nobody removes the bytes that it counts on.
         let pin = link.shared.pins.pin(report.proof).await;
-        match link.shared.blobs.length(report.proof).await? {
+        let length = match link.shared.blobs.stored_lately(report.proof) {
+            Some(length) => Some(length),
+            None => link.shared.blobs.length(report.proof).await?,
+        };
+        match length {
             Some(length) if length == report.bytes => {}
             Some(_) => {
                 let text = "the proof's length is not that of the uploaded blob";
@@ -143,12 +148,14 @@ impl ProverGate {
             None => return Err(EdgeError::UnknownBlob(report.proof)),
         }
         let input = Input::TaskCompleted { prover: link.address, lease, report };
+        // Where nothing is judged the verdict follows at once and is the only answer.
+        let received = link.shared.config.judge_at_intake.then_some(CompletionReply::Received);
         let answer = reply(link, move |answer| {
             let reply = match answer {
-                Answer::AlreadyDone => CompletionReply::AlreadyDone,
-                _ => CompletionReply::Received,
+                Answer::AlreadyDone => Some(CompletionReply::AlreadyDone),
+                _ => received,
             };
-            Some(ProverOrder::Completion { lease, reply })
+            reply.map(|reply| ProverOrder::Completion { lease, reply })
         });
         let handed_over = link.shared.actor.hand_over(input, answer).await;
         drop(pin);

@@ -16,7 +16,7 @@ use tonic::Status;
 
 use super::directory::Outbound;
 use super::{Flow, Handler, Open, Protocol};
-use crate::actor::Note;
+use crate::actor::{Note, View};
 use crate::error::EdgeError;
 use crate::grpc::status::{After, refused};
 use crate::limits::BAD_SIGNATURES_MAX;
@@ -77,7 +77,7 @@ type Link = Open<VerifierProtocol>;
 /// Tells the peer once its message is durable, or why it was refused.
 fn reply(link: &Link, recorded: Option<VerifierOrder>) -> crate::actor::Reply {
     let sender = link.sender.clone();
-    Box::new(move |answer: Result<Answer, Refusal>| {
+    Box::new(move |answer: Result<Answer, Refusal>, _: &View<'_>| {
         let order = match answer {
             Ok(_) => recorded,
             Err(refusal) => {

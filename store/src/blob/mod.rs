@@ -8,12 +8,15 @@
 //! Every path is built from a digest and an address, never from a string that came from outside.
 
 mod error;
+mod lately;
 mod upload;
 
 #[cfg(test)]
 mod tests;
 
 use std::collections::HashSet;
+use std::fs::File;
+use std::io::Read;
 use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
@@ -30,6 +33,7 @@ use proofgrid_core::units::ByteCount;
 pub use self::error::BlobError;
 pub use self::upload::Upload;
 
+use self::lately::Lately;
 use crate::limits::{BLOB_BYTES_MAX, BLOB_CHUNK_BYTES};
 
 /// How a blob store is opened.
@@ -76,6 +80,7 @@ pub struct BlobStore {
     objects: Arc<LocalFileSystem>,
     blob_bytes_max: ByteCount,
     running: Arc<Mutex<HashSet<UploadKey>>>,
+    lately: Arc<Lately>,
 }
 
 impl BlobStore {
@@ -97,6 +102,7 @@ impl BlobStore {
             objects: Arc::new(objects),
             blob_bytes_max: config.blob_bytes_max,
             running: Arc::default(),
+            lately: Arc::default(),
         })
     }
 
@@ -182,6 +188,13 @@ impl BlobStore {
         Ok(self.facts(digest).await?.map(|facts| facts.length))
     }
 
+    /// The length of a blob that this process stored lately and did not remove; `None` says nothing.
+    /// Costs no look at the disk.
+    #[must_use]
+    pub fn stored_lately(&self, digest: BlobDigest) -> Option<ByteCount> {
+        self.lately.get(&digest)
+    }
+
     /// Length and age of a blob, `None` if it is not here.
     ///
     /// # Errors
@@ -211,21 +224,37 @@ impl BlobStore {
     /// [`BlobError::Missing`]; [`BlobError::TooLong`] above `bytes_max`; [`BlobError::Damaged`] if
     /// the disk no longer holds what was stored.
     pub async fn get(&self, digest: BlobDigest, bytes_max: ByteCount) -> Result<Bytes, BlobError> {
-        let length = self.length(digest).await?.ok_or(BlobError::Missing { digest })?;
+        let store = self.clone();
+        tokio::task::spawn_blocking(move || store.get_blocking(digest, bytes_max))
+            .await
+            .map_err(|_| BlobError::Interrupted { digest })?
+    }
+
+    /// As [`Self::get`], for work that has a thread of its own already: one change of threads for
+    /// the read, its check and the work.
+    ///
+    /// # Errors
+    /// As [`Self::get`].
+    pub fn get_blocking(
+        &self,
+        digest: BlobDigest,
+        bytes_max: ByteCount,
+    ) -> Result<Bytes, BlobError> {
+        let failed = |error: std::io::Error| match error.kind() {
+            std::io::ErrorKind::NotFound => BlobError::Missing { digest },
+            _ => BlobError::io("read", digest, error),
+        };
+        let path = self.objects.path_to_filesystem(&blob_path(digest));
+        let path = path.map_err(|error| BlobError::io("read", digest, error))?;
+        let mut file = File::open(path).map_err(failed)?;
+        let length = ByteCount::new(file.metadata().map_err(failed)?.len());
         if length > bytes_max {
             return Err(BlobError::TooLong { digest, got: length, max: bytes_max });
         }
-        let found = self.objects.get(&blob_path(digest)).await;
-        let bytes = match found {
-            Ok(found) => found.bytes().await.map_err(|e| BlobError::io("read", digest, e))?,
-            Err(object_store::Error::NotFound { .. }) => return Err(BlobError::Missing { digest }),
-            Err(error) => return Err(BlobError::io("read", digest, error)),
-        };
-        let hashed = bytes.clone();
-        let got = tokio::task::spawn_blocking(move || upload::digest_of(&hashed))
-            .await
-            .map_err(|_| BlobError::Interrupted { digest })?;
-        if got == digest { Ok(bytes) } else { Err(BlobError::Damaged { digest, got }) }
+        let mut bytes = Vec::with_capacity(usize::try_from(length.get()).unwrap_or(0));
+        file.read_to_end(&mut bytes).map_err(failed)?;
+        let got = upload::digest_of(&bytes);
+        if got == digest { Ok(bytes.into()) } else { Err(BlobError::Damaged { digest, got }) }
     }
 
     /// Part of a blob; the digest cannot be checked on a part.
@@ -282,7 +311,10 @@ impl BlobStore {
     /// # Errors
     /// What the file system says.
     pub async fn delete(&self, digest: BlobDigest) -> Result<bool, BlobError> {
-        match self.objects.delete(&blob_path(digest)).await {
+        self.lately.forget(&digest);
+        let deleted = self.objects.delete(&blob_path(digest)).await;
+        self.lately.forget(&digest);
+        match deleted {
             Ok(()) => Ok(true),
             Err(object_store::Error::NotFound { .. }) => Ok(false),
             Err(error) => Err(BlobError::io("delete", digest, error)),

@@ -246,12 +246,14 @@ impl Upload {
         }
         let partial =
             blocking(digest, "flush", move || partial.file.sync_all().map(|()| partial)).await?;
+        let ticket = self.store.lately.ticket();
         // The rename flushes both directories; another owner may have stored the same bytes.
         self.store
             .objects
             .rename(&partial_path(self.key), &blob_path(digest))
             .await
             .map_err(|error| BlobError::io("name", digest, error))?;
+        self.store.lately.note(ticket, digest, self.length);
         drop(partial);
         Ok(Stored::New)
     }

@@ -275,9 +275,8 @@ impl Network {
 
     pub(super) fn plan_effect(&self, job: JobId) -> Option<Effect> {
         let spec = self.state.jobs.get(&job)?.spec.clone();
-        let provers = self.live.provers.values().filter(|session| session.offers(&spec.program));
-        let provers = u32::try_from(provers.count()).unwrap_or(u32::MAX);
-        Some(Effect::PlanJob { job, spec, provers })
+        let workforce = self.workforce(&spec.program);
+        Some(Effect::PlanJob { job, spec, workforce })
     }
 
     /// The next step of a job, if its state calls for one.
@@ -328,7 +327,8 @@ impl Network {
                 _ => None,
             })
             .collect();
-        match Statement::over(&job.spec, job.statement_attempt, plan.manifest, &records) {
+        let attempt = job.statement_attempt;
+        match Statement::of_job(id, &job.spec, attempt, plan.manifest, &records) {
             Ok(statement) => {
                 let digest = statement.digest();
                 let opened = OpenedStatement { statement, records };

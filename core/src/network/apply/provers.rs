@@ -60,11 +60,7 @@ impl Network {
             }
             Input::ProverHeartbeat { prover, session, free_memory_bytes } => {
                 self.hear(step, &prover, session)?;
-                if let Some(found) = self.live.prover_session(&prover, session) {
-                    let more = found.free_memory < free_memory_bytes;
-                    found.free_memory = free_memory_bytes;
-                    self.live.schedule_due |= more && !self.state.queue.is_empty();
-                }
+                self.on_free_memory(prover, session, free_memory_bytes);
                 Ok(Answer::Done)
             }
             Input::ProverProgress { prover, session, lease, phase, done_permille } => {
@@ -91,8 +87,7 @@ impl Network {
             Input::ProverDisconnected { prover, session } => {
                 // Its leases stay until it was silent for too long: it may come back with them.
                 if self.live.prover_session(&prover, session).is_some() {
-                    self.live.unindex(&prover);
-                    self.live.provers.remove(&prover);
+                    self.live.disconnect(&prover);
                     // What was kept for it may now go to a free prover that failed it before.
                     self.live.schedule_due = true;
                 }
@@ -144,7 +139,6 @@ impl Network {
             let old = Peer { address: prover, session: old.session };
             step.effects.push(Effect::CloseSession { peer: old });
         }
-        self.live.unindex(&prover);
         let session = ProverSession {
             session: peer.session,
             free_memory: capabilities.memory_bytes,
@@ -154,7 +148,7 @@ impl Network {
             progress: BTreeMap::new(),
             indexed: Vec::new(),
         };
-        self.live.provers.insert(prover, session);
+        self.live.connect(prover, session);
         self.watch_prover(prover, step);
         self.live.heard.insert(prover, step.now);
         let resumed = self.resume_leases(step, prover, holding)?;
@@ -243,6 +237,17 @@ impl Network {
         if let Some(session) = self.live.provers.get_mut(&prover) {
             session.free_memory = session.free_memory.saturating_add(memory);
             session.progress.remove(task);
+            self.place(prover);
+        }
+    }
+
+    /// Takes in how much memory a prover has for new tasks.
+    fn on_free_memory(&mut self, prover: Address, session: SessionId, free: ByteCount) {
+        let Some(found) = self.live.prover_session(&prover, session) else { return };
+        let before = std::mem::replace(&mut found.free_memory, free);
+        if before != free {
+            self.place(prover);
+            self.live.schedule_due |= before < free && !self.state.queue.is_empty();
         }
     }
 
@@ -478,8 +483,7 @@ impl Network {
             return Ok(());
         }
         self.live.heard.remove(&prover);
-        self.live.unindex(&prover);
-        if let Some(session) = self.live.provers.remove(&prover) {
+        if let Some(session) = self.live.disconnect(&prover) {
             let peer = Peer { address: prover, session: session.session };
             step.effects.push(Effect::CloseSession { peer });
             self.live.schedule_due = true;

@@ -171,3 +171,53 @@ fn a_decision_costs_the_same_with_a_hundred_times_the_queue() {
     let (small, large) = (probes_per_lease(1_600), probes_per_lease(160_000));
     assert!(large <= small * 1.2, "{small} probes per lease, {large} with 100 times the tasks");
 }
+
+/// Connects provers that are all free, then leases one task after the other.
+fn probes_per_lease_among(provers: u64) -> f64 {
+    let mut network = Network::new(NetworkConfig::new(CHAIN, target()));
+    for number in 0..provers {
+        let mut bytes = [0x70; 20];
+        bytes[..8].copy_from_slice(&number.to_be_bytes());
+        let connected = Input::ProverConnected {
+            prover: crate::ids::Address::from_bytes(bytes),
+            session: crate::ids::SessionId::new(number),
+            capabilities: capabilities(1),
+            holding: Vec::new(),
+        };
+        network.apply(connected, START).answer.unwrap();
+    }
+    let before = network.stats().scheduler;
+    for nonce in 0..50 {
+        let spec = spec(1, nonce);
+        let (job, digest, bytes) = (spec.id(), spec.input, spec.limits.input_bytes);
+        network.apply(Input::BlobStored { digest, bytes }, START).answer.unwrap();
+        let submit = Input::SubmitJob { spec, provenance: Provenance::Direct };
+        network.apply(submit, START).answer.unwrap();
+        network.apply(Input::JobPlanned { job, plan: plan(1) }, START).answer.unwrap();
+    }
+    let stats = network.stats().scheduler;
+    assert_eq!(stats.leases, 50);
+    (stats.probes - before.probes) as f64 / stats.leases as f64
+}
+
+#[test]
+fn a_decision_costs_the_same_with_a_hundred_times_the_provers() {
+    let (small, large) = (probes_per_lease_among(60), probes_per_lease_among(6_000));
+    assert!(large <= small * 1.2, "{small} probes per lease, {large} with 100 times the provers");
+}
+
+#[test]
+fn memory_that_a_heartbeat_reports_decides_who_can_take_a_task() {
+    let mut world = World::staffed();
+    let session = world.connect(0, 2);
+    let report = |free| Input::ProverHeartbeat {
+        prover: prover(0),
+        session,
+        free_memory_bytes: ByteCount::new(free),
+    };
+    world.ok(report(0));
+    let job = world.planned(spec(1, 1), 1);
+    assert_eq!(world.task(&job, 0).state, TaskState::Queued, "its one prover has no memory");
+    world.ok(report(64 << 30));
+    assert!(matches!(world.task(&job, 0).state, TaskState::Leased(_)));
+}

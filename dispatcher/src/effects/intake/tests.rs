@@ -6,7 +6,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::*;
 use crate::session::directory::{Entrant, Membership, Outbound};
-use crate::testing::{address, effect_parts, provable, wallet};
+use crate::testing::{address, effect_parts, give, provable, wallet};
 
 type Orders = mpsc::Receiver<Result<ProverOrder, tonic::Status>>;
 
@@ -80,7 +80,7 @@ async fn a_prover_hears_nothing_of_its_proof_before_the_actor_has_decided_durabl
     };
     assert_eq!(record.prover, prover);
     // The actor answers after its flush.
-    reply(Ok(Answer::ProofAccepted));
+    give(reply, Ok(Answer::ProofAccepted));
     assert_eq!(completion(&mut orders), Some(CompletionReply::Accepted));
 }
 
@@ -106,7 +106,7 @@ async fn a_prover_is_told_what_was_decided_and_not_what_intake_thought() {
         let work = delivered(&parts, prover).await;
         run(&parts, work).await;
         let (_, reply) = inbox.next_input().await;
-        reply(answer);
+        give(reply, answer);
         assert_eq!(completion(&mut orders), told);
     }
 }
