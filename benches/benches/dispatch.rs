@@ -1,5 +1,6 @@
 //! Whole lifecycles of jobs per second: submit with its signature check, lease, complete; everything
-//! on a durable journal, with a thousand connected workers.
+//! on a durable journal, with a thousand connected workers. After it, how long a task needs from
+//! its submit to an idle worker.
 //!
 //! Bare: a unary health check of a tonic server that does nothing else, from the same client with
 //! the same number of callers. Mark: 0.1 lifecycles per bare call, stretch 0.2.
@@ -53,14 +54,15 @@ async fn health_checks(clients: &[Channel], calls: usize) {
 }
 
 fn dispatch(criterion: &mut Criterion) {
-    let (workers, jobs, calls) = if is_full() { (1_000, 10_000, 100_000) } else { (4, 16, 16) };
+    let (workers, jobs, calls, singles) =
+        if is_full() { (1_000, 20_000, 200_000, 2_000) } else { (4, 16, 16, 4) };
     let runtime = Runtime::new().expect("a runtime");
     let directory = tempfile::tempdir().expect("a directory");
     let bare = runtime.block_on(bare_server());
     let mut fleet = runtime.block_on(Fleet::start(directory.path(), workers));
     let pairs = Pairs::default();
     let mut both = || {
-        let requests = fleet.sign(jobs);
+        let requests = fleet.requesters.sign(jobs);
         pairs.run(
             || timed(|| runtime.block_on(fleet.run(requests.clone(), CALLERS))),
             || timed(|| runtime.block_on(health_checks(&bare, calls))),
@@ -83,6 +85,18 @@ fn dispatch(criterion: &mut Criterion) {
             calls / pairs.bare_seconds(),
             jobs / calls / pairs.ratio(),
             pairs.len(),
+        );
+    }
+    let requests = fleet.requesters.sign(singles);
+    let mut times = runtime.block_on(fleet.lease_times(requests));
+    times.sort();
+    if is_full() {
+        let percentile = |of: usize| times[times.len() * of / 100].as_secs_f64() * 1e3;
+        println!(
+            "lease: {:.2} ms from submit to the worker that has the task, p99 {:.2} ms \
+             ({singles} jobs one by one, {workers} idle workers; mark p99 < 5 ms)",
+            percentile(50),
+            percentile(99),
         );
     }
     runtime.block_on(fleet.stop());

@@ -13,8 +13,8 @@ impl Pairs {
     /// Runs both sides once and keeps their times. Which side goes first alternates.
     pub fn run(
         &self,
-        mut ours: impl FnMut() -> Duration,
-        mut bare: impl FnMut() -> Duration,
+        ours: impl FnOnce() -> Duration,
+        bare: impl FnOnce() -> Duration,
     ) -> (Duration, Duration) {
         let ours_first = self.pairs.borrow().len().is_multiple_of(2);
         let pair = if ours_first {
@@ -67,7 +67,9 @@ pub fn timed<T>(call: impl FnOnce() -> T) -> Duration {
     started.elapsed()
 }
 
-fn median(mut values: Vec<f64>) -> f64 {
+/// The median; not a number if there are none.
+#[must_use]
+pub fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
     values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
 }

@@ -18,7 +18,7 @@ use std::collections::HashSet;
 use std::fs::File;
 use std::io::Read;
 use std::ops::Range;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
@@ -78,6 +78,7 @@ type UploadKey = (BlobDigest, Address);
 #[derive(Clone, Debug)]
 pub struct BlobStore {
     objects: Arc<LocalFileSystem>,
+    directory: Arc<Path>,
     blob_bytes_max: ByteCount,
     running: Arc<Mutex<HashSet<UploadKey>>>,
     lately: Arc<Lately>,
@@ -100,6 +101,7 @@ impl BlobStore {
             .with_fsync(true);
         Ok(Self {
             objects: Arc::new(objects),
+            directory: config.directory.as_path().into(),
             blob_bytes_max: config.blob_bytes_max,
             running: Arc::default(),
             lately: Arc::default(),
@@ -244,8 +246,7 @@ impl BlobStore {
             std::io::ErrorKind::NotFound => BlobError::Missing { digest },
             _ => BlobError::io("read", digest, error),
         };
-        let path = self.objects.path_to_filesystem(&blob_path(digest));
-        let path = path.map_err(|error| BlobError::io("read", digest, error))?;
+        let path = self.directory.join(blob_path(digest).as_ref());
         let mut file = File::open(path).map_err(failed)?;
         let length = ByteCount::new(file.metadata().map_err(failed)?.len());
         if length > bytes_max {
