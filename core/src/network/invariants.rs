@@ -383,11 +383,11 @@ impl Network {
 
     /// Leases that a prover resumed; it may have come back with fewer slots.
     fn load_floor(&self, prover: &Address) -> u32 {
-        let connected_at = self.live.provers.get(prover).map(|session| session.connected_at);
+        let before = self.live.provers.get(prover).map(|session| session.tokens_before);
         let older = self.state.running.get(prover).into_iter().flatten().filter(|task| {
             matches!(
                 self.state.task(task).map(|(_, task)| &task.state),
-                Ok(TaskState::Leased(lease)) if Some(lease.granted_at) <= connected_at
+                Ok(TaskState::Leased(lease)) if Some(lease.token.get()) <= before
             )
         });
         u32::try_from(older.count()).unwrap_or(u32::MAX)

@@ -22,7 +22,8 @@ pub(super) struct ProverSession {
     /// Memory for new tasks: what it reported last, less what it was given since.
     pub free_memory: ByteCount,
     pub draining: bool,
-    pub connected_at: UnixMillis,
+    /// Tokens granted before it connected: a lease under one of them was resumed.
+    pub tokens_before: u64,
     /// Phase and permille of each task that it reported on.
     pub progress: BTreeMap<TaskId, (String, u16)>,
     /// Its places in the index of free provers.

@@ -144,7 +144,7 @@ impl Network {
             free_memory: capabilities.memory_bytes,
             capabilities,
             draining: false,
-            connected_at: step.now,
+            tokens_before: self.state.tokens,
             progress: BTreeMap::new(),
             indexed: Vec::new(),
         };

@@ -3,7 +3,7 @@
 use crate::ids::{Attempt, LeaseToken};
 use crate::network::*;
 use crate::statement::SegmentRecord;
-use crate::units::ByteCount;
+use crate::units::{ByteCount, UnixMillis};
 
 use super::world::*;
 
@@ -383,4 +383,17 @@ fn a_job_that_ends_frees_its_provers_memory_at_once() {
     assert_eq!(world.task(&waits, 0).state, TaskState::Queued);
     world.ok(Input::CancelJob { job: ended, requester: address(1) });
     assert_eq!(world.lease(&waits, 0).0, prover);
+}
+
+#[test]
+fn leases_that_are_resumed_are_told_apart_without_a_clock() {
+    let mut world = World::staffed();
+    world.pass(60_000);
+    world.connect(0, 4);
+    let job = world.planned(spec(1, 1), 3);
+    let held = (0..3).map(|index| world.lease(&job, index).1).collect();
+    // The system's clock was set back, and the prover has fewer slots than leases now.
+    world.now = UnixMillis::new(world.now.get() - 60_000);
+    world.connect_with(0, capabilities(1), held);
+    assert_eq!(world.network.state().running[&prover(0)].len(), 3);
 }
