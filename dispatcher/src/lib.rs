@@ -42,7 +42,9 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-pub use crate::compaction::{Problem, SnapshotError, compact_now};
+pub use crate::compaction::{
+    Problem, ReplayStart, SnapshotCheck, SnapshotError, check_snapshots, compact_now, read_snapshot,
+};
 pub use crate::config::DispatcherConfig;
 pub use crate::error::DispatcherError;
 

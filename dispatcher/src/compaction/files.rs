@@ -174,12 +174,9 @@ impl Directory {
         self.sync()
     }
 
-    /// Reads the image of a snapshot.
-    pub(super) fn read(&self, last: Sequence) -> Result<Vec<u8>, SnapshotError> {
-        let path = self.file(last);
-        let bytes = fs::read(&path).map_err(|error| Problem::Io(error.to_string()));
-        let image = bytes.and_then(|bytes| image_of(last, bytes));
-        image.map_err(|problem| SnapshotError::Unusable { path, problem })
+    /// The bytes of a snapshot's file.
+    pub(super) fn read(&self, last: Sequence) -> Result<Vec<u8>, Problem> {
+        fs::read(self.file(last)).map_err(|error| Problem::Io(error.to_string()))
     }
 
     pub(super) fn remove(&self, last: Sequence) -> Result<(), SnapshotError> {
@@ -220,7 +217,7 @@ fn head(last: Sequence) -> Vec<u8> {
 }
 
 /// Checks the frame and takes it off.
-fn image_of(last: Sequence, mut bytes: Vec<u8>) -> Result<Vec<u8>, Problem> {
+pub(super) fn image_of(last: Sequence, mut bytes: Vec<u8>) -> Result<Vec<u8>, Problem> {
     let short = Problem::Short(bytes.len());
     let Some((framed, stored)) = bytes.split_last_chunk::<CHECKSUM_BYTES>() else {
         return Err(short);

@@ -8,6 +8,7 @@
 //! damaged can be moved away by whoever reads the error, and nothing is lost; nothing here ever
 //! decides that by itself.
 
+mod check;
 mod files;
 mod image;
 mod recover;
@@ -22,7 +23,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::error::DispatcherError;
 
+pub use check::{ReplayStart, SnapshotCheck, check_snapshots};
 pub use files::{Problem, SnapshotError};
+pub use recover::read_snapshot;
 pub(crate) use recover::{Recovered, recover};
 
 use files::Directory;

@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use crate::actor::Feeds;
 use crate::error::DispatcherError;
 
-use super::files::{Directory, SnapshotError};
+use super::files::{self, Directory, Problem, SnapshotError};
 use super::image;
 
 /// A state, and the record that it is up to.
@@ -46,6 +46,35 @@ pub(crate) async fn recover(
     Ok(recovered)
 }
 
+/// The state in the bytes of a snapshot file that is named after the record `last`, checked as a
+/// start checks it.
+///
+/// # Errors
+/// When they are not exactly what was written under that name.
+pub fn read_snapshot(last: Sequence, bytes: Vec<u8>) -> Result<State, Problem> {
+    parse(last, bytes).map(|(state, _)| state)
+}
+
+fn parse(last: Sequence, bytes: Vec<u8>) -> Result<(State, Feeds), Problem> {
+    image::decode(&files::image_of(last, bytes)?)
+}
+
+/// Checks that a journal of the records from `first` to `last` goes on where a snapshot ends.
+pub(super) fn fits(
+    directory: &Directory,
+    snapshot: Sequence,
+    (first, last): (Sequence, Sequence),
+) -> Result<(), SnapshotError> {
+    if first > snapshot.next() {
+        let directory = directory.path().to_path_buf();
+        return Err(SnapshotError::Gap { first, directory, snapshot });
+    }
+    if snapshot > last {
+        return Err(SnapshotError::Ahead { path: directory.file(snapshot), last });
+    }
+    Ok(())
+}
+
 impl Recovered {
     fn empty() -> Self {
         let none = Sequence::new(0);
@@ -61,22 +90,17 @@ impl Recovered {
             Some(newest) => Self::from_snapshot(directory, *newest)?,
             None => Self::empty(),
         };
-        let (first, snapshot) = (journal.first_sequence(), recovered.snapshot);
-        if first > snapshot.next() {
-            let directory = directory.path().to_path_buf();
-            return Err(SnapshotError::Gap { first, directory, snapshot }.into());
-        }
-        let last = Sequence::new(journal.stats().last_sequence);
-        if snapshot > last {
-            let path = directory.file(snapshot);
-            return Err(SnapshotError::Ahead { path, last }.into());
-        }
+        let kept = (journal.first_sequence(), Sequence::new(journal.stats().last_sequence));
+        fits(directory, recovered.snapshot, kept)?;
         Ok(recovered)
     }
 
-    fn from_snapshot(directory: &Directory, last: Sequence) -> Result<Self, DispatcherError> {
-        let bytes = directory.read(last)?;
-        let (state, feeds) = image::decode(&bytes).map_err(|problem| {
+    pub(super) fn from_snapshot(
+        directory: &Directory,
+        last: Sequence,
+    ) -> Result<Self, SnapshotError> {
+        let parsed = directory.read(last).and_then(|bytes| parse(last, bytes));
+        let (state, feeds) = parsed.map_err(|problem| {
             let path = directory.file(last);
             SnapshotError::Unusable { path, problem }
         })?;
