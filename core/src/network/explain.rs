@@ -6,6 +6,7 @@ use crate::units::UnixMillis;
 
 use super::Network;
 use super::apply::streams::KeptBack;
+use super::contradiction::Contradiction;
 use super::fact::Decision;
 use super::live::ProverSession;
 use super::state::{
@@ -51,6 +52,8 @@ pub struct Explanation {
     pub why: String,
     /// Its tasks.
     pub tasks: Vec<TaskExplanation>,
+    /// Who contradicted itself about it: one for each member, statement and epoch or batch at most.
+    pub contradictions: Vec<Contradiction>,
 }
 
 impl Network {
@@ -64,7 +67,13 @@ impl Network {
             why: self.explain_task(job, task),
             tries: explain_tries(job, task),
         });
-        Some(Explanation { job: *id, why: self.explain_job(id)?, tasks: tasks.collect() })
+        let about = |statement| self.state.contradictions_about(statement);
+        Some(Explanation {
+            job: *id,
+            why: self.explain_job(id)?,
+            tasks: tasks.collect(),
+            contradictions: job.statements.iter().flat_map(about).collect(),
+        })
     }
 
     fn explain_job(&self, id: &JobId) -> Option<String> {

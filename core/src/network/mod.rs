@@ -12,6 +12,7 @@
 
 mod apply;
 mod config;
+mod contradiction;
 mod effect;
 mod explain;
 mod fact;
@@ -34,6 +35,7 @@ use crate::ids::JobId;
 use crate::units::{Millis, UnixMillis};
 
 pub use config::{JOB_RETENTION_MS_MIN, NetworkConfig, RetentionError};
+pub use contradiction::{Contradiction, Word};
 pub use effect::*;
 pub use explain::*;
 pub use fact::*;

@@ -318,6 +318,19 @@ pub fn remembered(job: &Job, from: u64) -> (Vec<v1::JobEvent>, u64) {
     (events, following)
 }
 
+/// Tells whoever runs this network that a verifier contradicts itself. A replay does not tell again.
+pub fn warn_of_contradictions(fact: &Fact, state: &State) {
+    for found in state.contradictions_of(&fact.change) {
+        tracing::warn!(
+            operator = %found.operator,
+            statement = %found.statement,
+            first = %found.first,
+            second = %found.second,
+            "a verifier contradicts itself; both signatures are kept as evidence"
+        );
+    }
+}
+
 /// A task as one fact leaves it: only what the fact itself says, so that a replay says the same.
 fn task_event(state: &State, task: &TaskId, is: v1::TaskState) -> Option<(JobId, v1::Task)> {
     let (job, found) = state.task(task).ok()?;
@@ -464,6 +477,13 @@ fn read_votes(change: &Change, state: &State) -> Vec<Said> {
             Said::new(job, format!("the members of epoch {epoch} vote"))
                 .moves_to(JobStateKind::Verifying)
         }),
+        Change::VoteRecorded { .. } | Change::AttestationRecorded { .. }
+            if !state.contradictions_of(change).is_empty() =>
+        {
+            let said = state.contradictions_of(change);
+            let said = said.iter().map(|one| (one, job_of_statement(state, &one.statement)));
+            said.filter_map(|(one, job)| Some(Said::new(job?, one.to_string()))).collect()
+        }
         Change::VoteRecorded { vote, .. } => {
             let (verdict, operator) = (vote.vote().verdict, vote.operator());
             one(&vote.vote().statement, &|job| {

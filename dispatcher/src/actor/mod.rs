@@ -396,6 +396,7 @@ impl Actor {
         let batch = &mut self.batch;
         for fact in &outcome.facts {
             self.feeds.absorb(fact, self.network.state());
+            feed::warn_of_contradictions(fact, self.network.state());
         }
         if let Err(refusal) = &outcome.answer
             && refusal.consequence() == Consequence::Halt

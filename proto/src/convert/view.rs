@@ -249,7 +249,9 @@ pub fn explanations(job: &Job, explained: &Explanation) -> Vec<v1::Explanation> 
     }
     all.sort_by_key(|entry| entry.time_unix_ms);
     let now = all.last().map_or(0, |entry| entry.time_unix_ms);
-    let text = explained.why.clone();
-    all.push(v1::Explanation { time_unix_ms: now, task_id: Vec::new(), text });
+    let contradictions = explained.contradictions.iter().map(ToString::to_string);
+    for text in contradictions.chain([explained.why.clone()]) {
+        all.push(v1::Explanation { time_unix_ms: now, task_id: Vec::new(), text });
+    }
     all
 }

@@ -1,4 +1,5 @@
-//! A verifier votes twice, the second time for the other verdict: the first word counts, once.
+//! A verifier votes twice, the second time for the other verdict: the first word counts, once, and
+//! whoever asks about the job or runs the dispatcher is told who it was.
 
 use anyhow::ensure;
 use proofgrid_core::network::InvalidDetail;
@@ -8,7 +9,7 @@ use proofgrid_proto::convert::{VerifierMessage, VerifierOrder};
 use proofgrid_tests::peer::Verifier;
 use proofgrid_tests::{NewJob, Scenario};
 
-use crate::common::settles;
+use crate::common::{explained, settles};
 use crate::verifiers::{each_once, vote, voted_valid};
 
 pub fn run(scenario: &mut Scenario) -> anyhow::Result<()> {
@@ -38,6 +39,11 @@ pub fn run(scenario: &mut Scenario) -> anyhow::Result<()> {
     liar.expect("an answer to the second vote", recorded)?;
     let votes = voted_valid(scenario, job, 40)?;
     ensure!((votes.num_votes, votes.stake_invalid) == (2, 0), "once, as at first: {votes:?}");
+    let whose = second.operator.to_string();
+    let words = [whose.as_str(), "contradicts itself: it voted valid"];
+    explained(scenario, job, &words)?;
+    let told = |line: &str| line.contains(&whose) && line.contains("contradicts itself");
+    ensure!(scenario.log("dispatcher").lines().any(told), "the log of the dispatcher says so");
 
     for name in ["verifier-1", "verifier-3"] {
         scenario.resume(name)?;

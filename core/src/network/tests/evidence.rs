@@ -19,6 +19,19 @@ fn signed(world: &World, statement: crate::ids::StatementDigest, epoch: u64) -> 
     Verdict::ALL.map(|verdict| round.tally.signed(verdict).get())
 }
 
+impl World {
+    /// What the facts prove, each read once everything has happened.
+    fn told(&self) -> Vec<Contradiction> {
+        let state = self.network.state();
+        let facts = self.journal.iter().map(|bytes| Fact::decode(bytes).unwrap());
+        facts.flat_map(|fact| state.contradictions_of(&fact.change)).collect()
+    }
+
+    fn explained(&self, job: &crate::ids::JobId) -> Vec<Contradiction> {
+        self.network.explain(job).unwrap().contradictions
+    }
+}
+
 fn blame(segment: u32, reason: &str) -> Option<InvalidDetail> {
     Some(InvalidDetail { segment, reason: reason.into() })
 }
@@ -39,6 +52,20 @@ fn a_key_that_votes_otherwise_in_another_epoch_is_not_counted_there() {
     assert_eq!((world.state(&job), signed(&world, statement, 2)), (S::Verifying, [30, 30]));
     let view = world.network.job(&job).unwrap().voting.unwrap();
     assert_eq!(view.equivocators, vec![operator(0)]);
+    let said = world.told();
+    assert_eq!(said, world.explained(&job));
+    let [one] = &said[..] else { panic!("{said:?}") };
+    assert_eq!((one.operator, one.statement), (operator(0), statement));
+    let word = |verdict, epoch| Word::Voted(verdict, EpochNumber::new(epoch));
+    assert_eq!((one.first, one.second), (word(Verdict::Valid, 1), word(Verdict::Invalid, 2)));
+    assert_eq!(
+        one.to_string(),
+        format!(
+            "{} contradicts itself: it voted valid in epoch 1 and voted invalid in epoch 2 on \
+             statement {statement}; the second is kept as evidence and does not count",
+            operator(0),
+        )
+    );
     // Told again it is not written down again; and the key may still stand by its first word.
     let facts = world.journal.len();
     world.vote(0, statement, Verdict::Invalid);
@@ -63,6 +90,9 @@ fn a_late_vote_of_an_older_epoch_against_the_newer_one_is_evidence_too() {
     let rounds = &world.network.state().statements[&statement].rounds;
     let evidence = rounds[&EpochNumber::new(1)].tally.evidence().next().unwrap();
     assert_eq!(evidence.first.vote.epoch, EpochNumber::new(2));
+    let [one] = world.told()[..] else { panic!("{:?}", world.told()) };
+    assert_eq!(one.first, Word::Voted(Verdict::Valid, EpochNumber::new(2)));
+    assert_eq!(one.second, Word::Voted(Verdict::Invalid, EpochNumber::new(1)));
 }
 
 #[test]
@@ -84,6 +114,12 @@ fn an_attestation_against_the_own_vote_is_evidence_and_never_counted() {
     world.attest(&[2]);
     assert_eq!(world.journal.len(), facts, "it is written down once");
     world.attest(&[1]);
+    let said = world.told();
+    assert_eq!(said, world.explained(&job));
+    let [one] = &said[..] else { panic!("{said:?}") };
+    assert_eq!((one.operator, one.statement), (operator(2), statement));
+    assert_eq!(one.first, Word::Voted(Verdict::Invalid, EpochNumber::new(1)));
+    assert_eq!(one.second, Word::Attested(Verdict::Valid, EpochNumber::new(1)));
     let id = world.network.job(&job).unwrap().certificate.unwrap();
     assert_eq!(world.network.state().certificates[&id].certificate.non_signers.len(), 1);
     world.network.check_signatures().unwrap();

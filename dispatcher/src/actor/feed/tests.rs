@@ -8,6 +8,8 @@ use super::*;
 use crate::grpc::job::JobGate;
 use crate::testing::{Idle, digest, facts_of, machine, spec, wallet};
 
+mod contradictions;
+
 fn submitted(nonce: u64) -> Input {
     let spec = spec(&wallet(1), nonce, b"input");
     Input::SubmitJob { spec, provenance: Provenance::Direct }
