@@ -376,11 +376,34 @@ async fn drain_finishes_the_task_and_takes_no_other() {
 }
 
 #[tokio::test]
+async fn a_prover_that_an_administrator_drains_finishes_stays_and_works_when_it_is_taken_back() {
+    let mut rig = Rig::start().await;
+    let task = rig.task(INPUT, 5);
+    rig.begin(Behaviour::Wait, &task).await;
+    rig.peer.send(ProverOrder::Drain { text: "a test".into() }).await;
+    rig.switch.set(Behaviour::Prove);
+    let (lease, _) = rig.peer.complete().await;
+    assert_eq!(lease, lease_of(&task));
+    rig.peer.answer(lease, CompletionReply::Received).await;
+    rig.until_status(|status| status.delivered == 1 && status.held == 0).await;
+    assert!(rig.handle.status().borrow().registered, "idle, on the same session");
+    // The dispatcher assigns only after it was taken back.
+    still_works(&mut rig).await;
+    let leaves = |message: &ProverMessage| {
+        matches!(message, ProverMessage::Drain | ProverMessage::Fail { .. })
+    };
+    assert!(!rig.peer.seen.iter().any(leaves), "{:?}", rig.peer.seen);
+    // Its own shutdown ends it, drained or not.
+    rig.shutdown.cancel();
+    soon("end", rig.handle.join()).await.expect("a clean end");
+}
+
+#[tokio::test]
 async fn a_drain_that_takes_too_long_stops_the_task_and_says_so() {
     let mut rig = Rig::with(|settings| settings.drain_timeout_ms = 20).await;
     let task = rig.task(INPUT, 5);
     rig.begin(Behaviour::Endless, &task).await;
-    rig.peer.send(ProverOrder::Drain { text: "a test".into() }).await;
+    rig.shutdown.cancel();
     assert_eq!(rig.fault().await, TaskFault::Draining);
     soon("end", rig.handle.join()).await.expect("a clean end");
 }

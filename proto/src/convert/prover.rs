@@ -111,7 +111,7 @@ pub enum ProverOrder {
     Refused(v1::Refused),
     /// The session ends.
     Goaway(v1::Goaway),
-    /// Finish and leave.
+    /// No new work comes until it is taken back; it stays connected.
     Drain {
         /// Why.
         text: String,

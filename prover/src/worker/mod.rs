@@ -224,9 +224,10 @@ impl Worker {
                 self.on_cancel(&task, attempt, &reason).await;
             }
             ProverOrder::Completion { lease, reply } => self.on_completion(&lease, reply).await,
+            // The dispatcher keeps new work away by itself. This worker stays, so that it can be taken
+            // back; only its own shutdown ends it.
             ProverOrder::Drain { text } => {
-                tracing::info!(%text, "the dispatcher asks to drain");
-                self.start_drain();
+                tracing::info!(%text, "no new work comes until this prover is taken back");
             }
             ProverOrder::Refused(refused) => {
                 tracing::warn!(reason = refused.reason, text = %refused.text, "refused");
