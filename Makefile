@@ -70,7 +70,13 @@ soak: tools ## The long runs of what the gate runs shortly (failing system calls
 sim: SEEDS ?= 100000
 sim: FROM ?= 0
 sim: ## Simulate a whole network under SEEDS=100000 seeds, on all cores (FROM=0 is the first)
-	$(CARGO) run --locked -p proofgrid-simulator -- $(SEEDS) $(FROM)
+	$(CARGO) run --locked -p proofgrid-simulator --bin proofgrid-simulate -- $(SEEDS) $(FROM)
+
+.PHONY: sim-wire
+sim-wire: SEEDS ?= 100
+sim-wire: FROM ?= 0
+sim-wire: ## The same with the real programs on a simulated network, SEEDS=100 of them
+	$(CARGO) run --locked -p proofgrid-simulator --bin proofgrid-simulate-wire -- $(SEEDS) $(FROM)
 
 .PHONY: fuzz
 fuzz: SECONDS ?= 60
