@@ -129,6 +129,8 @@ impl State {
         self.running.entry(grant.prover).or_default().insert(grant.task);
         self.worker(grant.prover, at);
         let task = self.task_mut(&grant.task)?;
+        // Nearly every task needs one try, and room for four is a kilobyte.
+        task.tries.reserve_exact(1);
         task.tries.push(Try {
             attempt: grant.attempt,
             token: grant.token,

@@ -311,26 +311,26 @@ impl State {
         next: TaskState,
         at: UnixMillis,
     ) -> Result<(), EvolveError> {
-        let (job, found) = self.task(task)?;
+        let place = *self.tasks.get(task).ok_or(EvolveError::UnknownTask(*task))?;
+        let job = self.jobs.get_mut(&place.job).ok_or(EvolveError::UnknownJob(place.job))?;
+        let found = job.tasks.get_mut(place.position).ok_or(EvolveError::UnknownTask(*task))?;
         let (from, to) = (found.state.kind(), next.kind());
         if !TASK_EDGES.contains(&(from, to)) {
             return Err(EvolveError::TaskEdge { task: *task, from, to });
         }
-        let before = job.ticket(found);
-        if found.state == TaskState::Queued {
-            self.queue.remove(&before);
-        }
-        if let (_, Task { state: TaskState::Leased(lease), .. }) = self.task(task)? {
-            let prover = lease.prover;
-            self.stop_running(&prover, task);
-        }
-        let found = self.task_mut(task)?;
-        found.state = next;
+        let left = std::mem::replace(&mut found.state, next);
         found.since = at;
-        if to == TaskStateKind::Queued {
-            let (job, found) = self.task(task)?;
-            let ticket = job.ticket(found);
-            self.queue.insert(&ticket);
+        // Its place in the queue depends on its tries, not on its state: it is the same before and
+        // after.
+        let ticket = job.tasks.get(place.position).map(|found| job.ticket(found));
+        if let (TaskState::Queued, Some(ticket)) = (&left, &ticket) {
+            self.queue.remove(ticket);
+        }
+        if let TaskState::Leased(lease) = &left {
+            self.stop_running(&lease.prover, task);
+        }
+        if let (TaskStateKind::Queued, Some(ticket)) = (to, &ticket) {
+            self.queue.insert(ticket);
         }
         Ok(())
     }
