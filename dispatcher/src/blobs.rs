@@ -33,7 +33,6 @@ use tonic::{Request, Response, Status, Streaming};
 
 use crate::actor::View;
 use crate::auth::signer_of;
-use crate::clock;
 use crate::error::EdgeError;
 use crate::grpc::unary;
 use crate::limits::{CHUNK_PAUSE_MAX, DOWNLOAD_BUFFER, UPLOAD_RATE_LEAST, UPLOAD_TIME_LEAST};
@@ -95,7 +94,7 @@ impl BlobGate {
         let authority =
             authority.ok_or_else(|| ConvertError::new("authority", Problem::Missing))?;
         let signed = SignedRequest::over_blob(authority, digest, access)?;
-        signer_of(&signed, self.shared.network, clock::now().as_seconds())
+        signer_of(&signed, self.shared.network, self.shared.clock.now().as_seconds())
     }
 
     /// Who may send these bytes.

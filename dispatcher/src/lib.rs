@@ -10,7 +10,7 @@
 mod actor;
 mod auth;
 mod blobs;
-mod clock;
+pub mod clock;
 mod compaction;
 pub mod config;
 mod effects;
@@ -28,6 +28,7 @@ mod testing;
 extern crate self as proofgrid_dispatcher;
 
 use std::collections::BTreeMap;
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -37,8 +38,10 @@ use proofgrid_judge::Judge;
 use proofgrid_proofs::program::Registry;
 use proofgrid_store::blob::BlobStore;
 use proofgrid_store::journal::Journal;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinHandle;
+use tokio_stream::Stream;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -47,9 +50,11 @@ pub use crate::compaction::{
 };
 pub use crate::config::DispatcherConfig;
 pub use crate::error::DispatcherError;
+pub use crate::grpc::server::Bound;
 
 use crate::actor::{Actor, Feeds, Parts, WatchHub};
 use crate::blobs::{Lanes, Pins};
+use crate::clock::Clock;
 use crate::compaction::Compactor;
 use crate::effects::{EffectParts, Effects, Remover};
 use crate::limits::{DRAIN_TIME_MAX, PARTIAL_AGE_MAX, VERIFICATIONS_MAX};
@@ -88,13 +93,20 @@ impl Handle {
     }
 }
 
+/// What a dispatcher stands on: this machine's clock and network, or a simulation of them.
+#[derive(Debug)]
+pub struct Ground<B> {
+    /// Tells the time.
+    pub clock: Clock,
+    /// Begins to listen; awaited once the state is rebuilt.
+    pub bind: B,
+}
+
 impl Dispatcher {
-    /// Rebuilds the state from the newest snapshot and the records after it, starts the actor and its
-    /// workers, and serves.
+    /// Starts a dispatcher on this machine: see [`Self::start_on`].
     ///
     /// # Errors
-    /// When the settings contradict themselves, the address is taken, or the newest snapshot or a
-    /// record after it must not be used.
+    /// As [`Self::start_on`], or when the address is taken.
     pub async fn start(
         config: DispatcherConfig,
         journal: Journal,
@@ -103,6 +115,30 @@ impl Dispatcher {
         judge: Judge,
         shutdown: CancellationToken,
     ) -> Result<Handle, DispatcherError> {
+        let bind = grpc::server::bind(config.listen);
+        let ground = Ground { clock: Clock::default(), bind };
+        Box::pin(Self::start_on(ground, config, journal, blobs, programs, judge, shutdown)).await
+    }
+
+    /// Rebuilds the state from the newest snapshot and the records after it, starts the actor and its
+    /// workers, and serves.
+    ///
+    /// # Errors
+    /// When the settings contradict themselves, nothing can be listened on, or the newest snapshot or
+    /// a record after it must not be used.
+    pub async fn start_on<S, Io>(
+        ground: Ground<impl Future<Output = Result<Bound<S>, DispatcherError>>>,
+        config: DispatcherConfig,
+        journal: Journal,
+        blobs: BlobStore,
+        programs: Arc<Registry>,
+        judge: Judge,
+        shutdown: CancellationToken,
+    ) -> Result<Handle, DispatcherError>
+    where
+        S: Stream<Item = io::Result<(Io, SocketAddr)>> + Send + Unpin + 'static,
+        Io: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    {
         config.check()?;
         warn_of_choices(&config);
         let machine = config.state_machine()?;
@@ -114,11 +150,12 @@ impl Dispatcher {
         });
         let feeds = recovered.feeds;
         let network = Network::from_snapshot(machine, recovered.state);
-        let bound = grpc::server::bind(&config).await?;
+        let bound = ground.bind.await?;
         let address = bound.address;
         tracing::info!(%address, %snapshot, replayed, "dispatcher starts");
 
         let parts = Assembly {
+            clock: ground.clock,
             config,
             network,
             feeds,
@@ -137,6 +174,7 @@ impl Dispatcher {
 
 /// What a dispatcher is made of.
 struct Assembly {
+    clock: Clock,
     config: DispatcherConfig,
     network: Network,
     feeds: Feeds,
@@ -150,11 +188,11 @@ struct Assembly {
 
 /// Wires the actor, its workers and the edge; only the workers run already.
 fn assemble(parts: Assembly) -> (Actor, Arc<Shared>) {
-    let Assembly { config, network, feeds, journal, compactor, blobs, programs, judge, shutdown } =
-        parts;
+    let Assembly { clock, config, network, .. } = parts;
+    let Assembly { feeds, journal, compactor, blobs, programs, judge, shutdown, .. } = parts;
     let (handle, inbox) = actor::inbox();
     let (epochs_sender, epochs) = watch::channel::<LiveEpochs>(Arc::new(BTreeMap::new()));
-    let directory = Arc::new(Directory::default());
+    let directory = Arc::new(Directory::new(clock.clone()));
     let hub = Arc::new(WatchHub::default());
     let pins = Arc::new(Pins::default());
     let tracker = TaskTracker::new();
@@ -169,6 +207,7 @@ fn assemble(parts: Assembly) -> (Actor, Arc<Shared>) {
     };
     let effects = Effects::start(&parts, &tracker, &shutdown);
     let actor = Actor::new(Parts {
+        clock: clock.clone(),
         network,
         feeds,
         journal,
@@ -184,7 +223,9 @@ fn assemble(parts: Assembly) -> (Actor, Arc<Shared>) {
         tracker.clone(),
         shutdown.clone(),
     ));
+    let admin_nonces = auth::AdminNonces::new(clock.now());
     let shared = Arc::new(Shared {
+        clock,
         network: config.network(),
         config,
         actor: handle,
@@ -196,7 +237,7 @@ fn assemble(parts: Assembly) -> (Actor, Arc<Shared>) {
         recalls,
         pins,
         programs,
-        admin_nonces: auth::AdminNonces::new(clock::now()),
+        admin_nonces,
         verifications: Arc::new(Semaphore::new(VERIFICATIONS_MAX)),
         estimates: Arc::new(Semaphore::new(limits::ESTIMATES_MAX)),
         uploads: Lanes::new(limits::PEER_UPLOADS_MAX, limits::REQUESTER_UPLOADS_MAX),
@@ -224,11 +265,15 @@ fn warn_of_choices(config: &DispatcherConfig) {
 ///
 /// The order of an end: no new connections and calls, sessions say goodbye, then the actor makes
 /// durable what was handed over, and only then everything stops.
-async fn run(
-    bound: grpc::server::Bound,
+async fn run<S, Io>(
+    bound: Bound<S>,
     actor: Actor,
     shared: Arc<Shared>,
-) -> Result<(), DispatcherError> {
+) -> Result<(), DispatcherError>
+where
+    S: Stream<Item = io::Result<(Io, SocketAddr)>> + Send + Unpin + 'static,
+    Io: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
     let actor_stop = CancellationToken::new();
     let mut owner = tokio::spawn(actor.run(actor_stop.clone()));
     let serving = grpc::server::serve(bound, Arc::clone(&shared), shared.shutdown.clone());

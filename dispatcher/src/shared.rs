@@ -8,6 +8,7 @@ use proofgrid_core::epoch::EpochKeys;
 use proofgrid_core::ids::{EpochNumber, NetworkId};
 use proofgrid_proofs::program::Registry;
 use proofgrid_store::blob::BlobStore;
+use proofgrid_store::blocking;
 use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -15,6 +16,7 @@ use tokio_util::task::TaskTracker;
 use crate::actor::{ActorHandle, WatchHub};
 use crate::auth::AdminNonces;
 use crate::blobs::{Accounts, Lanes, Pins};
+use crate::clock::Clock;
 use crate::config::DispatcherConfig;
 use crate::error::EdgeError;
 use crate::recall::Recalls;
@@ -29,6 +31,8 @@ pub type LiveEpochs = Arc<BTreeMap<EpochNumber, Arc<EpochKeys>>>;
 pub struct Shared {
     /// Settings.
     pub config: DispatcherConfig,
+    /// Tells the time.
+    pub clock: Clock,
     /// What every signature is bound to.
     pub network: NetworkId,
     /// The actor's inbox.
@@ -78,7 +82,7 @@ impl Shared {
     ) -> Result<T, EdgeError> {
         let permit = Arc::clone(&self.verifications).acquire_owned().await;
         let _permit = permit.map_err(|_closed| EdgeError::ShuttingDown)?;
-        tokio::task::spawn_blocking(work)
+        blocking::spawn(work)
             .await
             .map_err(|error| EdgeError::Internal(format!("a worker thread failed: {error}")))?
     }

@@ -11,6 +11,7 @@ use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 
 use crate::actor::{self, Actor, Counters, Feeds, Inbox, Reply, View};
+use crate::clock::Clock;
 use crate::effects::EffectParts;
 use crate::shared::Shared;
 use crate::{Assembly, assemble};
@@ -59,6 +60,7 @@ impl Idle {
         let directory = TempDir::new().unwrap();
         let programs = Arc::new(proofgrid_programs::registry());
         let (actor, shared) = assemble(Assembly {
+            clock: Clock::default(),
             config: config(),
             network,
             feeds,

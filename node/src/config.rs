@@ -21,6 +21,7 @@ use proofgrid_oracle::contracts::ContractAddresses;
 use proofgrid_oracle::finality::FinalityPolicy;
 use proofgrid_oracle::rpc::{Chain, RpcSettings};
 use proofgrid_oracle::view::ChainViewClient;
+use proofgrid_proto::dial::Dialer;
 use proofgrid_prover::config::ProverConfig;
 use proofgrid_store::journal::EngineKind;
 use proofgrid_verifier::config::{Retention, VerifierConfig};
@@ -272,6 +273,7 @@ impl VerifierSection {
         );
         Ok(VerifierConfig {
             dispatcher,
+            dialer: Dialer::tcp(),
             server: self.dispatcher_address.map(|address| address.0),
             network,
             operator: self.operator.0,

@@ -17,6 +17,7 @@ use proofgrid_core::ids::{Address, ChainId, LoginNonce, NetworkId, Role};
 use proofgrid_proto::convert::{
     Challenge, ConvertError, Hello, LoginProof, OracleMessage, OracleOrder,
 };
+use proofgrid_proto::dial::Dialer;
 use proofgrid_proto::{MESSAGE_BYTES_MAX, v1};
 use thiserror::Error;
 use tokio::sync::mpsc;
@@ -139,6 +140,8 @@ impl SessionSender {
 /// Whom to dial and as whom.
 #[derive(Debug, Clone)]
 pub struct DialSettings {
+    /// How the dispatcher is dialled.
+    pub dialer: Dialer,
     /// The dispatcher's address.
     pub url: String,
     /// Its certificate authority, for https.
@@ -158,6 +161,7 @@ impl DialSettings {
     #[must_use]
     pub fn new(config: &OracleConfig, key: OracleKey) -> Self {
         Self {
+            dialer: Dialer::tcp(),
             url: config.dispatcher_url.clone(),
             ca_file: config.dispatcher_ca_file.clone(),
             server: config.dispatcher_address.map(|address| address.0),
@@ -345,7 +349,7 @@ async fn connect(settings: &DialSettings) -> Result<Channel, SessionError> {
         let tls = ClientTlsConfig::new().ca_certificate(Certificate::from_pem(pem));
         endpoint = endpoint.tls_config(tls).map_err(|error| address(error.to_string()))?;
     }
-    endpoint.connect().await.map_err(|error| {
+    settings.dialer.connect(&endpoint).await.map_err(|error| {
         let mut deepest: &dyn std::error::Error = &error;
         while let Some(source) = deepest.source() {
             deepest = source;

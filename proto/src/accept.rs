@@ -99,11 +99,39 @@ impl Drop for Place {
     }
 }
 
+/// The connections that a listener accepts, each with its peer's address; never ends.
+#[derive(Debug)]
+pub struct Listening(TcpListener);
+
+impl Listening {
+    /// Accepts on `listener`.
+    #[must_use]
+    pub const fn new(listener: TcpListener) -> Self {
+        Self(listener)
+    }
+}
+
+impl Stream for Listening {
+    type Item = io::Result<(TcpStream, SocketAddr)>;
+
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.0.poll_accept(cx).map(|accepted| {
+            if let Ok((stream, remote)) = &accepted
+                && let Err(error) = stream.set_nodelay(true)
+            {
+                tracing::debug!(%remote, %error, "cannot set TCP_NODELAY");
+            }
+            Some(accepted)
+        })
+    }
+}
+
 /// An accepted connection. It gives its place back when it is closed, and reading from it fails when
 /// its peer was silent for too long.
 #[derive(Debug)]
-pub struct Connection {
-    stream: TcpStream,
+pub struct Connection<Io> {
+    stream: Io,
+    remote: SocketAddr,
     received: u64,
     accepted: Instant,
     heard: Instant,
@@ -111,11 +139,11 @@ pub struct Connection {
     _place: Place,
 }
 
-impl Connection {
-    fn new(stream: TcpStream, place: Place) -> Self {
+impl<Io> Connection<Io> {
+    fn new(stream: Io, remote: SocketAddr, place: Place) -> Self {
         let now = Instant::now();
         let alarm = Box::pin(sleep_until(now + OPENING_TIME_MAX));
-        Self { stream, received: 0, accepted: now, heard: now, alarm, _place: place }
+        Self { stream, remote, received: 0, accepted: now, heard: now, alarm, _place: place }
     }
 
     /// When this peer has been silent for too long.
@@ -142,15 +170,15 @@ impl Connection {
     }
 }
 
-impl Connected for Connection {
+impl<Io> Connected for Connection<Io> {
     type ConnectInfo = TcpConnectInfo;
 
     fn connect_info(&self) -> TcpConnectInfo {
-        self.stream.connect_info()
+        TcpConnectInfo { local_addr: None, remote_addr: Some(self.remote) }
     }
 }
 
-impl AsyncRead for Connection {
+impl<Io: AsyncRead + Unpin> AsyncRead for Connection<Io> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -170,7 +198,7 @@ impl AsyncRead for Connection {
     }
 }
 
-impl AsyncWrite for Connection {
+impl<Io: AsyncWrite + Unpin> AsyncWrite for Connection<Io> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -200,24 +228,26 @@ impl AsyncWrite for Connection {
     }
 }
 
-/// The stream of accepted connections; it never ends and never fails.
+/// The stream of admitted connections; it never fails, and ends only where the connections that it
+/// takes them from end.
 #[derive(Debug)]
-pub struct Acceptor {
-    listener: TcpListener,
+pub struct Acceptor<S> {
+    incoming: S,
     counts: Arc<Counts>,
     refused: u64,
+    failed: u64,
     pause: Option<Pin<Box<Sleep>>>,
 }
 
-impl Acceptor {
-    /// Accepts on `listener` under the caps.
+impl<S> Acceptor<S> {
+    /// Admits what comes in, a stream of connections with their peers' addresses, under the caps.
     #[must_use]
-    pub fn new(listener: TcpListener, limits: ConnectionLimits) -> Self {
+    pub fn new(incoming: S, limits: ConnectionLimits) -> Self {
         let counts = Arc::new(Counts { limits, open: Mutex::default() });
-        Self { listener, counts, refused: 0, pause: None }
+        Self { incoming, counts, refused: 0, failed: 0, pause: None }
     }
 
-    fn admit(&mut self, stream: TcpStream, remote: SocketAddr) -> Option<Connection> {
+    fn admit<Io>(&mut self, stream: Io, remote: SocketAddr) -> Option<Connection<Io>> {
         let Some(place) = self.counts.enter(remote.ip()) else {
             self.refused = self.refused.saturating_add(1);
             // A flood of connections must not become a flood of the log.
@@ -227,15 +257,15 @@ impl Acceptor {
             }
             return None;
         };
-        if let Err(error) = stream.set_nodelay(true) {
-            tracing::debug!(%remote, %error, "cannot set TCP_NODELAY");
-        }
-        Some(Connection::new(stream, place))
+        Some(Connection::new(stream, remote, place))
     }
 }
 
-impl Stream for Acceptor {
-    type Item = io::Result<Connection>;
+impl<S, Io> Stream for Acceptor<S>
+where
+    S: Stream<Item = io::Result<(Io, SocketAddr)>> + Unpin,
+{
+    type Item = io::Result<Connection<Io>>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         loop {
@@ -245,13 +275,19 @@ impl Stream for Acceptor {
                 }
                 self.pause = None;
             }
-            match self.listener.poll_accept(cx) {
+            match Pin::new(&mut self.incoming).poll_next(cx) {
                 Poll::Pending => return Poll::Pending,
-                Poll::Ready(Err(error)) => {
-                    tracing::warn!(%error, "cannot accept a connection; the next try comes soon");
+                Poll::Ready(None) => return Poll::Ready(None),
+                Poll::Ready(Some(Err(error))) => {
+                    self.failed = self.failed.saturating_add(1);
+                    // Nor must a system that says no ten times a second, as it may for hours.
+                    if self.failed.is_power_of_two() {
+                        let failed = self.failed;
+                        tracing::warn!(%error, failed, "cannot accept a connection; tries again");
+                    }
                     self.pause = Some(Box::pin(sleep(ACCEPT_PAUSE)));
                 }
-                Poll::Ready(Ok((stream, remote))) => {
+                Poll::Ready(Some(Ok((stream, remote)))) => {
                     if let Some(connection) = self.admit(stream, remote) {
                         return Poll::Ready(Some(Ok(connection)));
                     }
@@ -265,15 +301,19 @@ impl Stream for Acceptor {
 mod tests {
     #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on fails")]
 
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio_stream::StreamExt;
+    use tracing::{Level, Metadata, span};
 
     use super::*;
 
-    async fn acceptor(total: usize, per_network: usize) -> (Acceptor, SocketAddr) {
+    async fn acceptor(total: usize, per_network: usize) -> (Acceptor<Listening>, SocketAddr) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        (Acceptor::new(listener, ConnectionLimits { total, per_network }), address)
+        let limits = ConnectionLimits { total, per_network };
+        (Acceptor::new(Listening::new(listener), limits), address)
     }
 
     #[tokio::test]
@@ -324,6 +364,69 @@ mod tests {
         let (error, silence) = reading.await.unwrap();
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
         assert_eq!(silence.as_secs(), SILENCE_MAX.as_secs());
+    }
+
+    /// Counts the lines of the log that a test's thread writes.
+    #[derive(Clone, Default)]
+    struct Lines(Arc<AtomicUsize>);
+
+    impl tracing::Subscriber for Lines {
+        fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+            metadata.level() <= &Level::INFO
+        }
+
+        fn new_span(&self, _: &span::Attributes<'_>) -> span::Id {
+            span::Id::from_u64(1)
+        }
+
+        fn record(&self, _: &span::Id, _: &span::Record<'_>) {}
+
+        fn record_follows_from(&self, _: &span::Id, _: &span::Id) {}
+
+        fn event(&self, _: &tracing::Event<'_>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+
+        fn enter(&self, _: &span::Id) {}
+
+        fn exit(&self, _: &span::Id) {}
+    }
+
+    /// What a system says when a process has no descriptor left.
+    fn no_descriptors() -> io::Error {
+        io::Error::from_raw_os_error(24)
+    }
+
+    type Incoming = io::Result<(tokio::io::DuplexStream, SocketAddr)>;
+
+    /// A connection whose other end is gone.
+    fn connection() -> Incoming {
+        Ok((tokio::io::duplex(1).0, "192.0.2.1:1".parse().unwrap()))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn without_descriptors_it_pauses_neither_spins_nor_ends_and_writes_little() {
+        const TRIES: u32 = 1_000;
+        let lines = Lines::default();
+        let _guard = tracing::subscriber::set_default(lines.clone());
+        let refusals = (0..TRIES).map(|_| Err(no_descriptors()));
+        let incoming = tokio_stream::iter(refusals.chain([connection()]));
+        let mut acceptor = Acceptor::new(incoming, ConnectionLimits { total: 8, per_network: 8 });
+        let began = Instant::now();
+        acceptor.next().await.unwrap().unwrap();
+        assert!(began.elapsed() >= ACCEPT_PAUSE * TRIES, "a pause before each try");
+        assert_eq!(lines.0.load(Ordering::Relaxed), 10, "with the 1st, 2nd, 4th, .. 512th");
+    }
+
+    #[tokio::test]
+    async fn a_flood_of_refused_connections_is_no_flood_of_the_log() {
+        let lines = Lines::default();
+        let _guard = tracing::subscriber::set_default(lines.clone());
+        let incoming = tokio_stream::iter((0..100_000).map(|_| connection()));
+        let mut acceptor = Acceptor::new(incoming, ConnectionLimits { total: 8, per_network: 1 });
+        let _first = acceptor.next().await.unwrap().unwrap();
+        assert!(acceptor.next().await.is_none(), "all others are refused");
+        assert_eq!(lines.0.load(Ordering::Relaxed), 17, "with the 1st, 2nd, 4th, .. 65536th");
     }
 
     #[test]

@@ -1,5 +1,5 @@
 //! The wire: `.proto` files, the code generated from them, the only conversions between wire and core
-//! types, and how every server accepts connections.
+//! types, how every server accepts connections and how every client dials.
 //!
 //! Wire types are dumb data. Whatever comes from a peer goes through [`convert`] once, at the edge,
 //! and is a checked core type from then on; nothing here decides anything. The generated code is
@@ -7,6 +7,7 @@
 
 pub mod accept;
 pub mod convert;
+pub mod dial;
 pub mod stored;
 
 /// Generated from `proto/proofgrid/v1/*.proto`; documented there.

@@ -4,6 +4,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use proofgrid_proto::dial::Dialer;
 use thiserror::Error;
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint};
 
@@ -56,6 +57,6 @@ pub fn endpoint(config: &ProverConfig) -> Result<Endpoint, EndpointError> {
 ///
 /// # Errors
 /// [`EndpointError`] names the setting.
-pub fn lazy(config: &ProverConfig) -> Result<Channel, EndpointError> {
-    Ok(endpoint(config)?.connect_lazy())
+pub fn lazy(config: &ProverConfig, dialer: &Dialer) -> Result<Channel, EndpointError> {
+    Ok(dialer.connect_lazy(&endpoint(config)?))
 }

@@ -32,6 +32,8 @@ use std::sync::{Arc, Mutex};
 use proofgrid_core::crypto::secp::WalletKey;
 use proofgrid_core::units::ByteCount;
 use proofgrid_proofs::program::Registry;
+use proofgrid_proto::dial::Dialer;
+use proofgrid_store::blocking;
 use thiserror::Error;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
@@ -82,7 +84,41 @@ pub enum StartError {
 #[derive(Debug)]
 pub struct Prover;
 
+/// What a worker stands on: this machine and its network, or a simulation of them.
+#[derive(Debug)]
+pub struct Ground {
+    /// How the dispatcher is dialled.
+    pub dialer: Dialer,
+    /// Reads how much memory there is.
+    pub probe: Probe,
+    /// Whether the session has a thread of its own, so that no work keeps it from its heartbeats;
+    /// else it shares the runtime.
+    pub session_thread: bool,
+}
+
+impl Default for Ground {
+    fn default() -> Self {
+        Self { dialer: Dialer::tcp(), probe: Probe::default(), session_thread: true }
+    }
+}
+
 impl Prover {
+    /// Starts a worker on this machine: see [`Self::start_on`].
+    ///
+    /// # Errors
+    /// As [`Self::start_on`].
+    ///
+    /// # Panics
+    /// Outside a tokio runtime.
+    pub fn start(
+        config: ProverConfig,
+        key: WalletKey,
+        registry: Arc<Registry>,
+        shutdown: &CancellationToken,
+    ) -> Result<Handle, StartError> {
+        Self::start_on(Ground::default(), config, key, registry, shutdown)
+    }
+
     /// Starts a worker. It dials, logs in, registers and works until `shutdown`, then drains: it
     /// finishes what runs, within `drain_timeout_ms`, and takes nothing new.
     ///
@@ -91,7 +127,8 @@ impl Prover {
     ///
     /// # Panics
     /// Outside a tokio runtime.
-    pub fn start(
+    pub fn start_on(
+        ground: Ground,
         config: ProverConfig,
         key: WalletKey,
         registry: Arc<Registry>,
@@ -102,12 +139,12 @@ impl Prover {
         let cache_max = ByteCount::new(config.input_cache_bytes_max);
         let inputs = InputCache::open(&config.data_dir, cache_max)?;
         let reserve = ByteCount::new(config.memory_reserve_bytes);
-        let gate = MemoryGate::new(Probe::default(), config.memory_max(), reserve)?;
+        let gate = MemoryGate::new(ground.probe, config.memory_max(), reserve)?;
         let threads = config.num_threads();
         let backend = Backend::open(config.device, config.slots as usize, threads)?;
         let bench = BenchFile::load(&config.data_dir, config.device, threads);
         let (token, current) = watch::channel(None);
-        let transfers = Transfers::new(channel::lazy(&config)?, current);
+        let transfers = Transfers::new(channel::lazy(&config, &ground.dialer)?, current);
         let workshop = Arc::new(Workshop {
             registry,
             backend,
@@ -124,19 +161,26 @@ impl Prover {
         let stop = CancellationToken::new();
         let session = Session {
             config: config.clone(),
+            dialer: ground.dialer,
             key,
             events: events_in,
             free_memory: Arc::clone(&free_memory),
             stop: stop.clone(),
         };
-        let thread = session.spawn().map_err(StartError::Thread)?;
+        let session = match ground.session_thread {
+            true => Err(session.spawn().map_err(StartError::Thread)?),
+            false => Ok(tokio::spawn(Box::pin(session.run()))),
+        };
         let wiring = Wiring { events, token, free_memory, status, drain: drain.clone() };
         let worker = Worker::new(config, workshop, gate, bench, held, wiring);
         let task = tokio::spawn(async move {
             // Dropping the worker lets go of the stream; what it sent last still leaves.
             Box::pin(worker.run()).await;
             stop.cancel();
-            let _ = tokio::task::spawn_blocking(move || thread.join()).await;
+            let _ = match session {
+                Ok(task) => task.await,
+                Err(thread) => blocking::spawn(move || drop(thread.join())).await,
+            };
         });
         Ok(Handle { status: watched, drain, task })
     }

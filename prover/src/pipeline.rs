@@ -124,14 +124,14 @@ impl Workshop {
         };
         let _fetching = lock.lock().await;
         let inputs = self.inputs.clone();
-        let cached = tokio::task::spawn_blocking(move || inputs.read(&digest)).await;
+        let cached = proofgrid_store::blocking::spawn(move || inputs.read(&digest)).await;
         if let Ok(Some(input)) = cached {
             return Ok(input);
         }
         let length = assignment.spec.limits.input_bytes;
         let input = self.transfers.download(digest, length).await?;
         let (inputs, copy) = (self.inputs.clone(), input.clone());
-        let kept = tokio::task::spawn_blocking(move || inputs.write(&digest, &copy)).await;
+        let kept = proofgrid_store::blocking::spawn(move || inputs.write(&digest, &copy)).await;
         if let Ok(Err(error)) = kept {
             tracing::warn!(%error, "the input is not cached and will be fetched again");
         }
@@ -147,9 +147,11 @@ impl Workshop {
         let (workshop, assignment) = (Arc::clone(self), Arc::clone(assignment));
         let input = input.clone();
         // A panic of the program ends only this thread; the join then says so.
-        tokio::task::spawn_blocking(move || check_input(&workshop.registry, &assignment, &input))
-            .await
-            .unwrap_or_else(|error| Err(backend(format!("planning panicked: {error}"))))
+        proofgrid_store::blocking::spawn(move || {
+            check_input(&workshop.registry, &assignment, &input)
+        })
+        .await
+        .unwrap_or_else(|error| Err(backend(format!("planning panicked: {error}"))))
     }
 
     async fn store(
@@ -182,7 +184,7 @@ impl Workshop {
             prove_ms: millis(proved.prove_time.saturating_add(proved.check_time)),
         };
         let workshop = Arc::clone(self);
-        let stored = tokio::task::spawn_blocking(move || {
+        let stored = proofgrid_store::blocking::spawn(move || {
             workshop.holdings.store(&held, &proved.proof.bytes).map(|()| held)
         });
         match stored.await {
@@ -199,7 +201,7 @@ impl Workshop {
     pub async fn deliver(self: Arc<Self>, held: HeldProof) -> Result<(), DeliverError> {
         let digest = held.record.proof;
         let workshop = Arc::clone(&self);
-        let bytes = tokio::task::spawn_blocking(move || {
+        let bytes = proofgrid_store::blocking::spawn(move || {
             workshop.holdings.relabel(&held)?;
             workshop.holdings.read(&held)
         })
@@ -211,7 +213,8 @@ impl Workshop {
     /// Forgets a held proof.
     pub async fn forget(self: &Arc<Self>, held: HeldProof) {
         let workshop = Arc::clone(self);
-        let removed = tokio::task::spawn_blocking(move || workshop.holdings.remove(&held)).await;
+        let removed =
+            proofgrid_store::blocking::spawn(move || workshop.holdings.remove(&held)).await;
         if let Ok(Err(error)) = removed {
             tracing::warn!(%error, "a confirmed proof stays on disk and will be offered again");
         }

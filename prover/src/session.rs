@@ -22,6 +22,7 @@ use proofgrid_proto::MESSAGE_BYTES_MAX;
 use proofgrid_proto::convert::{
     Challenge, ConvertError, Hello, LoginProof, ProverMessage, ProverOrder, Welcome,
 };
+use proofgrid_proto::dial::Dialer;
 use proofgrid_proto::v1;
 use proofgrid_proto::v1::prover_service_client::ProverServiceClient;
 use thiserror::Error;
@@ -128,6 +129,8 @@ pub enum SessionError {
 pub struct Session {
     /// Settings.
     pub config: ProverConfig,
+    /// How the dispatcher is dialled.
+    pub dialer: Dialer,
     /// Signs logins.
     pub key: WalletKey,
     /// Where events go.
@@ -150,7 +153,8 @@ impl Session {
             .spawn(move || runtime.block_on(Box::pin(self.run())))
     }
 
-    async fn run(self) {
+    /// Dials, logs in and serves, again and again, until it is stopped or the worker is gone.
+    pub async fn run(self) {
         let mut pauses = self.pauses();
         while !self.stop.is_cancelled() {
             let mut registered = false;
@@ -225,7 +229,8 @@ impl Session {
         &self,
     ) -> Result<(Welcome, Outbound, Streaming<v1::ProverServiceSessionResponse>), SessionError>
     {
-        let channel = endpoint(&self.config)?.connect().await.map_err(SessionError::Connect)?;
+        let channel = endpoint(&self.config)?;
+        let channel = self.dialer.connect(&channel).await.map_err(SessionError::Connect)?;
         let mut client = ProverServiceClient::new(channel)
             .max_decoding_message_size(MESSAGE_BYTES_MAX)
             .max_encoding_message_size(MESSAGE_BYTES_MAX);

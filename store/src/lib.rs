@@ -9,6 +9,7 @@
 //! never skips or repairs a damaged record, and never builds a path from a foreign string.
 
 pub mod blob;
+pub mod blocking;
 pub mod journal;
 pub mod limits;
 pub mod lock;

@@ -207,7 +207,7 @@ impl Archive {
 async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, ArchiveError> + Send + 'static,
 ) -> Result<T, ArchiveError> {
-    tokio::task::spawn_blocking(work).await.map_err(|_cancelled| ArchiveError::Interrupted)?
+    proofgrid_store::blocking::spawn(work).await.map_err(|_cancelled| ArchiveError::Interrupted)?
 }
 
 /// What the statements say about proofs.

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use proofgrid_core::ids::{Address, NetworkId};
 use proofgrid_core::units::ByteCount;
+use proofgrid_proto::dial::Dialer;
 use tonic::transport::Endpoint;
 
 #[cfg(doc)]
@@ -16,6 +17,8 @@ use crate::limits::{KEPT_AT_LEAST, MIRRORS_MAX, OPEN_AT_MOST};
 pub struct VerifierConfig {
     /// The dispatcher, with TLS already set up where it is wanted.
     pub dispatcher: Endpoint,
+    /// How it and the mirrors are dialled.
+    pub dialer: Dialer,
     /// The dispatcher's own address; a server with another one is hung up on. `None` accepts any:
     /// LOGIN binds whatever address it names, so a login cannot be passed on either way.
     pub server: Option<Address>,

@@ -120,7 +120,7 @@ impl Evaluator {
             records.iter().find(is_wrong).map(|record| record.index)
         };
         // Hashing an input takes long enough to leave the runtime's threads.
-        tokio::task::spawn_blocking(search).await.ok().flatten()
+        proofgrid_store::blocking::spawn(search).await.ok().flatten()
     }
 
     /// The program in this build, if its manifest and key are what the chain admits.

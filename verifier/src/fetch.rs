@@ -275,7 +275,8 @@ impl SessionSource {
         let dispatcher = format!("the dispatcher at {}", config.dispatcher.uri());
         let mut remotes = vec![Remote::new(dispatcher, channel, Some(token))];
         let mirrors = config.mirrors.iter().take(MIRRORS_MAX).map(|mirror| {
-            Remote::new(format!("the mirror at {}", mirror.uri()), mirror.connect_lazy(), None)
+            let channel = config.dialer.connect_lazy(mirror);
+            Remote::new(format!("the mirror at {}", mirror.uri()), channel, None)
         });
         remotes.extend(mirrors);
         let slots = Arc::new(Semaphore::new(DOWNLOADS_MAX));

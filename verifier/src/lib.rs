@@ -37,3 +37,4 @@ pub use self::archive::ArchiveError;
 pub use self::config::{Retention, VerifierConfig};
 pub use self::epochs::ConfirmedEpoch;
 pub use self::node::{Verifier, VerifierError, VerifierHandle};
+pub use self::segments::ProofJudge;

@@ -12,7 +12,7 @@ use std::pin::Pin;
 use futures::{Stream, StreamExt};
 use proofgrid_core::ids::BlobDigest;
 use proofgrid_core::limits::PROOF_BYTES_MAX;
-use proofgrid_proto::accept::{Acceptor, ConnectionLimits};
+use proofgrid_proto::accept::{Acceptor, ConnectionLimits, Listening};
 use proofgrid_proto::v1::blob_service_server::{BlobService, BlobServiceServer};
 use proofgrid_proto::v1::download_blob_response::Part;
 use proofgrid_proto::v1::{self, DownloadBlobResponse};
@@ -42,6 +42,7 @@ pub(crate) async fn serve(listener: TcpListener, store: BlobStore, shutdown: Can
         total: MIRROR_CONNECTIONS_MAX,
         per_network: MIRROR_CONNECTIONS_PER_NETWORK_MAX,
     };
+    let acceptor = Acceptor::new(Listening::new(listener), limits);
     let served = Server::builder()
         .max_concurrent_streams(MIRROR_STREAMS_MAX)
         .http2_max_header_list_size(MIRROR_HEADER_BYTES_MAX)
@@ -49,7 +50,7 @@ pub(crate) async fn serve(listener: TcpListener, store: BlobStore, shutdown: Can
         .http2_keepalive_timeout(Some(MIRROR_PAUSE_MAX))
         .max_connection_age(MIRROR_CONNECTION_AGE_MAX)
         .add_service(BlobServiceServer::new(Mirror { store }))
-        .serve_with_incoming_shutdown(Acceptor::new(listener, limits), shutdown.cancelled_owned())
+        .serve_with_incoming_shutdown(acceptor, shutdown.cancelled_owned())
         .await;
     if let Err(error) = served {
         tracing::error!(target: "verifier", %error, "the mirror ended; the verifier goes on");

@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use backon::{BackoffBuilder, ExponentialBuilder};
 use proofgrid_core::crypto::bls::SecretKey;
-use proofgrid_judge::Judge;
 use proofgrid_proofs::program::Registry;
 use thiserror::Error;
 use tokio::net::TcpListener;
@@ -103,7 +102,7 @@ impl Verifier {
         config: VerifierConfig,
         key: SecretKey,
         registry: Arc<Registry>,
-        judge: Judge,
+        judge: impl ProofJudge + 'static,
         view: Arc<dyn ChainView>,
         shutdown: CancellationToken,
     ) -> Result<VerifierHandle, VerifierError> {

@@ -21,9 +21,10 @@ use crate::epochs::Abstention;
 use crate::fetch::{BlobKind, ProofSource};
 use crate::limits::JUDGED_SEGMENTS_MAX;
 
-/// What judges one proof; the sandbox, except in tests of everything around it.
+/// What judges one proof; the sandbox, except in tests and simulations of everything around it.
 #[async_trait]
-pub(crate) trait ProofJudge: Send + Sync {
+pub trait ProofJudge: Send + Sync {
+    /// Judges a proof; a function of the request's bytes, unless it does not finish.
     async fn judge(&self, request: JudgeRequest) -> Judgement;
 }
 

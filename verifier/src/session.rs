@@ -97,8 +97,8 @@ impl Session {
     async fn open(shared: &Arc<Shared>) -> Result<Self, SessionError> {
         let config = &shared.config;
         let channel = config
-            .dispatcher
-            .connect()
+            .dialer
+            .connect(&config.dispatcher)
             .await
             .map_err(|error| SessionError::Connect(error_chain(&error)))?;
         let (outgoing, receiver) = mpsc::channel(OUTGOING_MESSAGES_MAX);

@@ -67,7 +67,7 @@ impl Signer {
     /// [`VoteLogError::OtherVerdict`], or a failure of the log, after which nothing is signed.
     pub async fn record(self: &Arc<Self>, entry: Entry) -> Result<Logged, VoteLogError> {
         let signer = Arc::clone(self);
-        let recorded = tokio::task::spawn_blocking(move || signer.lock().record(entry)).await;
+        let recorded = proofgrid_store::blocking::spawn(move || signer.lock().record(entry)).await;
         recorded.unwrap_or_else(|_cancelled| {
             Err(VoteLogError::Failed { path: "of this process, which is shutting down".into() })
         })

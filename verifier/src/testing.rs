@@ -27,6 +27,7 @@ use proofgrid_proofs::program::{
 };
 use proofgrid_proofs::refusal::{Refusal, RefusalCode};
 use proofgrid_proto::convert::StatementOffer;
+use proofgrid_proto::dial::Dialer;
 use proofgrid_store::blob::BlobError;
 use tokio::sync::watch;
 
@@ -260,6 +261,7 @@ impl ChainView for TestView {
 pub(crate) fn config(directory: &Path) -> VerifierConfig {
     VerifierConfig {
         dispatcher: tonic::transport::Endpoint::from_static("http://[::1]:1"),
+        dialer: Dialer::tcp(),
         server: None,
         network: NETWORK,
         operator: OPERATOR,

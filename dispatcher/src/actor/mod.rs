@@ -25,7 +25,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
-use crate::clock;
+use crate::clock::Clock;
 use crate::compaction::Compactor;
 use crate::effects::Effects;
 use crate::error::{DispatcherError, EdgeError};
@@ -256,6 +256,7 @@ pub(crate) fn inbox() -> (ActorHandle, Inbox) {
 
 /// The owner of the state machine.
 pub(crate) struct Actor {
+    clock: Clock,
     network: Network,
     feeds: Feeds,
     journal: Journal,
@@ -272,6 +273,7 @@ pub(crate) struct Actor {
 
 /// Everything that an actor is made of.
 pub(crate) struct Parts {
+    pub(crate) clock: Clock,
     pub(crate) network: Network,
     pub(crate) feeds: Feeds,
     pub(crate) journal: Journal,
@@ -296,6 +298,7 @@ struct Batch {
 impl Actor {
     pub(crate) fn new(parts: Parts) -> Self {
         Self {
+            clock: parts.clock,
             network: parts.network,
             feeds: parts.feeds,
             journal: parts.journal,
@@ -312,7 +315,7 @@ impl Actor {
     /// Runs until it is told to stop, or until the journal fails.
     pub(crate) async fn run(mut self, shutdown: CancellationToken) -> Result<(), DispatcherError> {
         self.publish_epochs();
-        let owed = self.network.resume(clock::now());
+        let owed = self.network.resume(self.clock.now());
         self.effects.run(owed, &self.network);
         let mut ticks = tokio::time::interval(TICK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -347,14 +350,14 @@ impl Actor {
     }
 
     fn tick_if_due(&self) -> Option<Command> {
-        let due = self.network.next_wakeup().is_some_and(|at| at <= clock::now());
+        let due = self.network.next_wakeup().is_some_and(|at| at <= self.clock.now());
         let tick = || Command::Apply { input: Box::new(Input::Tick), reply: Box::new(|_, _| {}) };
         due.then(tick)
     }
 
     /// Applies what waits, up to a bound, all at one instant.
     fn take(&mut self, first: Command) {
-        let now = clock::now();
+        let now = self.clock.now();
         self.apply(first, now);
         for _ in 1..BATCH_INPUTS_MAX {
             let Ok(command) = self.inbox.try_recv() else { break };

@@ -66,7 +66,7 @@ impl Compactor {
         self.due = Sequence::new(last.get().saturating_add(self.records));
         let (directory, journal) = (self.directory.clone(), self.journal.clone());
         let stop = self.stop.clone();
-        self.running = Some(tokio::task::spawn_blocking(move || {
+        self.running = Some(proofgrid_store::blocking::spawn(move || {
             let directory = Directory::new(directory);
             match futures::executor::block_on(compact(&directory, &journal, last, &stop)) {
                 Ok(Some(bytes)) => tracing::info!(%last, bytes, "the journal was compacted"),

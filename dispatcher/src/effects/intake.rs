@@ -145,7 +145,8 @@ async fn look(parts: &EffectParts, work: &IntakeJob) -> IntakeOutcome {
     match work.verify {
         IntakeDepth::DigestsOnly => {
             let owned = (parts.clone(), work.clone());
-            let looking = tokio::task::spawn_blocking(move || look_at_digests(&owned.0, &owned.1));
+            let looking =
+                proofgrid_store::blocking::spawn(move || look_at_digests(&owned.0, &owned.1));
             looking.await.unwrap_or_else(|error| IntakeOutcome::Unjudged {
                 reason: format!("the look at the proof failed: {error}"),
             })
@@ -208,7 +209,7 @@ async fn expected_values(
     let input = parts.blobs.get(work.spec.input, limit).await.map_err(|e| e.to_string())?;
     let (programs, program) = (Arc::clone(&parts.programs), work.spec.program);
     let range = SegmentRange { index: work.index, first: segment.first, count: segment.count };
-    let computed = tokio::task::spawn_blocking(move || {
+    let computed = proofgrid_store::blocking::spawn(move || {
         let program = programs.get(&program).ok_or("this build has no such program")?;
         program.public_values_of(&input, &range).map_err(|error| error.to_string())
     });

@@ -72,7 +72,8 @@ impl<T: Send + 'static> Queue<T> {
                         }
                         let (owed, quick, ended) =
                             (Arc::clone(&owed), quick.clone(), shutdown.clone());
-                        let run = tokio::task::spawn_blocking(move || drain(&owed, &quick, &ended));
+                        let run =
+                            proofgrid_store::blocking::spawn(move || drain(&owed, &quick, &ended));
                         if let Ok(Some(left)) = run.await {
                             work(left).await;
                         }

@@ -150,7 +150,7 @@ pub(super) async fn run(parts: &EffectParts, work: PlanJob) {
 
 async fn plan(parts: &EffectParts, work: &PlanJob) -> Result<Input, LocalFault> {
     let (job, owned) = (work.job, (parts.clone(), work.clone()));
-    match tokio::task::spawn_blocking(move || plan_blocking(&owned.0, &owned.1)).await {
+    match proofgrid_store::blocking::spawn(move || plan_blocking(&owned.0, &owned.1)).await {
         Ok(planned) => Ok(planned?),
         Err(error) if error.is_cancelled() => Err(error.into()),
         Err(error) => {

@@ -13,7 +13,6 @@ use tonic::{Request, Response, Status};
 
 use crate::actor::View;
 use crate::auth::signer_of;
-use crate::clock;
 use crate::error::EdgeError;
 use crate::grpc::unary;
 use crate::limits::QUEUE_TASKS_MAX;
@@ -38,7 +37,7 @@ impl AdminGate {
         call: AdminCall,
     ) -> Result<(), EdgeError> {
         let signed = SignedRequest::of_admin(authority, call)?;
-        let now = clock::now();
+        let now = self.shared.clock.now();
         let signer = signer_of(&signed, self.shared.network, now.as_seconds())?;
         let allowed = self.shared.config.administrators.as_ref();
         if !allowed.is_some_and(|allowed| allowed.contains(&signer)) {

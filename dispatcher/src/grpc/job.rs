@@ -25,7 +25,6 @@ use tonic::{Request, Response, Status};
 
 use crate::actor::{Feeds, View, remembered};
 use crate::auth::signer_of;
-use crate::clock;
 use crate::effects::{PlanRefusal, plan_input};
 use crate::error::EdgeError;
 use crate::grpc::unary;
@@ -95,7 +94,7 @@ impl JobGate {
         };
         let spec = job.as_ref().clone();
         self.check_spec(&spec)?;
-        signer_of(&signed, self.shared.network, clock::now().as_seconds())?;
+        signer_of(&signed, self.shared.network, self.shared.clock.now().as_seconds())?;
         let input = Input::SubmitJob { spec, provenance: Provenance::Direct };
         let look = |answer, view: &View<'_>| {
             let (id, created) = match answer {
@@ -120,7 +119,8 @@ impl JobGate {
         let SignedCall::CancelJob { job, .. } = signed.request else {
             return Err(EdgeError::Protocol("this is no cancel"));
         };
-        let requester = signer_of(&signed, self.shared.network, clock::now().as_seconds())?;
+        let requester =
+            signer_of(&signed, self.shared.network, self.shared.clock.now().as_seconds())?;
         let look = move |_, view: &View<'_>| {
             let found = view.network.state().jobs.get(&job).ok_or(EdgeError::UnknownJob(job))?;
             Ok::<_, EdgeError>(found.state.kind())
@@ -163,7 +163,7 @@ impl JobGate {
             plan_input(&programs, &program, &input, max_segments, &workforce)
                 .map_err(|refusal: PlanRefusal| EdgeError::WrongState(refusal.to_string()))
         };
-        let cutting = tokio::task::spawn_blocking(cut).await;
+        let cutting = proofgrid_store::blocking::spawn(cut).await;
         let segments = cutting
             .map_err(|error| EdgeError::Internal(format!("an estimate failed: {error}")))??;
         let units: u64 = segments.iter().map(|segment| segment.work_units.get()).sum();
@@ -225,7 +225,7 @@ impl JobGate {
             }),
             epoch: newest,
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            now_unix_ms: clock::now().get(),
+            now_unix_ms: self.shared.clock.now().get(),
         }
     }
 }
@@ -348,6 +348,7 @@ async fn watch(
     let mut next = from;
     let mut is_first = true;
     loop {
+        let now = shared.clock.now();
         let look = move |view: &View<'_>| {
             let found = view.network.state().jobs.get(&job)?;
             let is_over = found.state.kind().is_terminal();
@@ -356,7 +357,7 @@ async fn watch(
                 None if is_first || is_over => remembered(found, next),
                 None => (Vec::new(), next),
             };
-            events.extend(Feeds::running(&job, view.network, clock::now(), following));
+            events.extend(Feeds::running(&job, view.network, now, following));
             Some((events, following, is_over))
         };
         let found = shared.actor.read(look).await?;

@@ -1,9 +1,10 @@
 //! The tonic server: services, health, reflection, TLS and every cap of the edge.
 
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use proofgrid_proto::accept::{Acceptor, ConnectionLimits};
+use proofgrid_proto::accept::{Acceptor, ConnectionLimits, Listening};
 use proofgrid_proto::v1::admin_service_server::AdminServiceServer;
 use proofgrid_proto::v1::blob_service_server::BlobServiceServer;
 use proofgrid_proto::v1::job_service_server::JobServiceServer;
@@ -11,7 +12,9 @@ use proofgrid_proto::v1::oracle_service_server::OracleServiceServer;
 use proofgrid_proto::v1::prover_service_server::ProverServiceServer;
 use proofgrid_proto::v1::verifier_service_server::VerifierServiceServer;
 use proofgrid_proto::{FILE_DESCRIPTOR_SET, MESSAGE_BYTES_MAX};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
+use tokio_stream::Stream;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::{Certificate, Identity, Server, ServerTlsConfig};
 
@@ -19,7 +22,7 @@ use super::admin::AdminGate;
 use super::job::JobGate;
 use super::sessions::SessionGate;
 use crate::blobs::BlobGate;
-use crate::config::{ConfigError, DispatcherConfig, TlsConfig};
+use crate::config::{ConfigError, TlsConfig};
 use crate::error::DispatcherError;
 use crate::limits::{
     CALLS_PER_CONNECTION_MAX, FRAME_BYTES_MAX, HEADER_BYTES_MAX, KEEPALIVE_INTERVAL,
@@ -27,23 +30,24 @@ use crate::limits::{
 };
 use crate::shared::Shared;
 
-/// A socket that is bound but not served yet.
+/// What is listened on but not served yet.
 #[derive(Debug)]
-pub struct Bound {
-    listener: TcpListener,
+pub struct Bound<S> {
+    /// Connections with their peers' addresses, as they come.
+    pub incoming: S,
     /// Where it listens; with the port that the system chose, if it was to.
     pub address: SocketAddr,
 }
 
-/// Binds the configured address.
+/// Binds a TCP socket.
 ///
 /// # Errors
 /// [`DispatcherError::Listen`].
-pub async fn bind(config: &DispatcherConfig) -> Result<Bound, DispatcherError> {
-    let refuse = |source| DispatcherError::Listen { address: config.listen, source };
-    let listener = TcpListener::bind(config.listen).await.map_err(refuse)?;
+pub async fn bind(address: SocketAddr) -> Result<Bound<Listening>, DispatcherError> {
+    let refuse = |source| DispatcherError::Listen { address, source };
+    let listener = TcpListener::bind(address).await.map_err(refuse)?;
     let address = listener.local_addr().map_err(refuse)?;
-    Ok(Bound { listener, address })
+    Ok(Bound { incoming: Listening::new(listener), address })
 }
 
 async fn read_pem(path: &std::path::Path) -> Result<Vec<u8>, ConfigError> {
@@ -78,11 +82,15 @@ macro_rules! capped {
 ///
 /// # Errors
 /// When TLS cannot be set up or the server fails.
-pub async fn serve(
-    bound: Bound,
+pub async fn serve<S, Io>(
+    bound: Bound<S>,
     shared: Arc<Shared>,
     stop: CancellationToken,
-) -> Result<(), DispatcherError> {
+) -> Result<(), DispatcherError>
+where
+    S: Stream<Item = io::Result<(Io, SocketAddr)>> + Send + Unpin + 'static,
+    Io: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
     let config = &shared.config;
     let mut server = Server::builder()
         .max_concurrent_streams(STREAMS_PER_CONNECTION_MAX)
@@ -99,7 +107,7 @@ pub async fn serve(
         total: config.connections_max,
         per_network: config.connections_per_ip_max,
     };
-    let acceptor = Acceptor::new(bound.listener, limits);
+    let acceptor = Acceptor::new(bound.incoming, limits);
     let (reporter, health) = tonic_health::server::health_reporter();
     reporter.set_serving::<JobServiceServer<JobGate>>().await;
     reporter.set_serving::<BlobServiceServer<BlobGate>>().await;

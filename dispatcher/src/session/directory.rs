@@ -15,7 +15,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
 
-use crate::clock;
+use crate::clock::Clock;
 use crate::error::EdgeError;
 
 /// The sending half of one peer's stream.
@@ -99,6 +99,7 @@ impl Inner {
 /// The switchboard.
 #[derive(Debug, Default)]
 pub struct Directory {
+    clock: Clock,
     last_session: AtomicU64,
     inner: Mutex<Inner>,
 }
@@ -139,7 +140,7 @@ impl Membership {
 
     /// Notes that the peer was heard now.
     pub fn touch(&self) {
-        self.last_seen.store(clock::now().get(), Ordering::Relaxed);
+        self.last_seen.store(self.directory.clock.now().get(), Ordering::Relaxed);
     }
 }
 
@@ -165,6 +166,12 @@ pub struct TokenHolder {
 }
 
 impl Directory {
+    /// An empty one, whose sessions are dated by `clock`.
+    #[must_use]
+    pub fn new(clock: Clock) -> Self {
+        Self { clock, ..Self::default() }
+    }
+
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -173,7 +180,7 @@ impl Directory {
     #[must_use]
     pub fn enter(self: &Arc<Self>, entrant: Entrant) -> Membership {
         let session = SessionId::new(self.last_session.fetch_add(1, Ordering::Relaxed) + 1);
-        let now = clock::now();
+        let now = self.clock.now();
         let last_seen = Arc::new(AtomicU64::new(now.get()));
         let entry = Entry {
             facts: SessionFacts {

@@ -14,7 +14,6 @@ use proofgrid_proto::convert::{
 use tokio_util::sync::CancellationToken;
 
 use super::{Entrant, Open, Protocol, Session};
-use crate::clock;
 use crate::error::EdgeError;
 use crate::shared::Shared;
 
@@ -77,7 +76,7 @@ impl<P: Protocol> Session<P> {
             token,
             heartbeat_interval: Millis::new(self.shared.config.heartbeat_interval_ms),
             dead_after: Millis::new(self.shared.config.dead_after_ms),
-            now: clock::now(),
+            now: self.shared.clock.now(),
         };
         let open = Open {
             shared: Arc::clone(&self.shared),

@@ -60,7 +60,7 @@ impl CpuBackend {
             .pop()
             .ok_or(ProveFault::Stopped)?;
         let idle = Arc::clone(&self.idle);
-        tokio::task::spawn_blocking(move || {
+        proofgrid_store::blocking::spawn(move || {
             // `install` parks this thread until the pool is done, so the pool is idle again before
             // it goes back and before the caller hears about it.
             let result = pool.install(|| contained(&registry, &request, monitor.as_ref()));

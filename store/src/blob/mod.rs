@@ -34,6 +34,7 @@ pub use self::error::BlobError;
 pub use self::upload::Upload;
 
 use self::lately::Lately;
+use crate::blocking::complete;
 use crate::limits::{BLOB_BYTES_MAX, BLOB_CHUNK_BYTES};
 
 /// How a blob store is opened.
@@ -138,7 +139,7 @@ impl BlobStore {
         owner: Address,
         digest: BlobDigest,
     ) -> Result<ByteCount, BlobError> {
-        match self.objects.head(&partial_path((digest, owner))).await {
+        match complete(self.objects.head(&partial_path((digest, owner)))).await {
             Ok(meta) => Ok(ByteCount::new(meta.size)),
             Err(object_store::Error::NotFound { .. }) => Ok(ByteCount::ZERO),
             Err(error) => Err(BlobError::io("look up", digest, error)),
@@ -202,7 +203,7 @@ impl BlobStore {
     /// # Errors
     /// What the file system says.
     pub async fn facts(&self, digest: BlobDigest) -> Result<Option<BlobFacts>, BlobError> {
-        match self.objects.head(&blob_path(digest)).await {
+        match complete(self.objects.head(&blob_path(digest))).await {
             Ok(meta) => {
                 let (length, stored_at) = (ByteCount::new(meta.size), meta.last_modified.into());
                 Ok(Some(BlobFacts { length, stored_at }))
@@ -227,7 +228,7 @@ impl BlobStore {
     /// the disk no longer holds what was stored.
     pub async fn get(&self, digest: BlobDigest, bytes_max: ByteCount) -> Result<Bytes, BlobError> {
         let store = self.clone();
-        tokio::task::spawn_blocking(move || store.get_blocking(digest, bytes_max))
+        crate::blocking::spawn(move || store.get_blocking(digest, bytes_max))
             .await
             .map_err(|_| BlobError::Interrupted { digest })?
     }
@@ -271,8 +272,7 @@ impl BlobStore {
         if range.start >= range.end || range.end > length.get() {
             return Err(BlobError::Range { digest, start: range.start, end: range.end, length });
         }
-        self.objects
-            .get_range(&blob_path(digest), range)
+        complete(self.objects.get_range(&blob_path(digest), range))
             .await
             .map_err(|error| BlobError::io("read", digest, error))
     }
@@ -313,7 +313,7 @@ impl BlobStore {
     /// What the file system says.
     pub async fn delete(&self, digest: BlobDigest) -> Result<bool, BlobError> {
         self.lately.forget(&digest);
-        let deleted = self.objects.delete(&blob_path(digest)).await;
+        let deleted = complete(self.objects.delete(&blob_path(digest))).await;
         self.lately.forget(&digest);
         match deleted {
             Ok(()) => Ok(true),
@@ -334,7 +334,9 @@ impl BlobStore {
                 Some(Err(BlobError::Directory { directory, problem }))
             }
         };
-        let listed = self.objects.list(Some(&ObjectPath::from("blobs")));
+        let objects = Arc::clone(&self.objects);
+        let list = async move { objects.list(Some(&ObjectPath::from("blobs"))) };
+        let listed = futures::stream::once(complete(list)).flatten();
         listed.filter_map(move |listed| std::future::ready(digest(listed))).boxed()
     }
 

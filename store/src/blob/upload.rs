@@ -15,6 +15,7 @@ use proofgrid_core::units::ByteCount;
 
 use super::error::BlobError;
 use super::{BlobStore, Stored, UploadKey, blob_path, partial_path};
+use crate::blocking::complete;
 use crate::limits::BLOB_CHUNK_BYTES;
 
 /// The digest that names these bytes.
@@ -248,9 +249,7 @@ impl Upload {
             blocking(digest, "flush", move || partial.file.sync_all().map(|()| partial)).await?;
         let ticket = self.store.lately.ticket();
         // The rename flushes both directories; another owner may have stored the same bytes.
-        self.store
-            .objects
-            .rename(&partial_path(self.key), &blob_path(digest))
+        complete(self.store.objects.rename(&partial_path(self.key), &blob_path(digest)))
             .await
             .map_err(|error| BlobError::io("name", digest, error))?;
         self.store.lately.note(ticket, digest, self.length);
@@ -285,7 +284,7 @@ async fn blocking<T: Send + 'static>(
     action: &'static str,
     step: impl FnOnce() -> std::io::Result<T> + Send + 'static,
 ) -> Result<T, BlobError> {
-    tokio::task::spawn_blocking(step)
+    crate::blocking::spawn(step)
         .await
         .map_err(|_cancelled| BlobError::Interrupted { digest })?
         .map_err(|error| BlobError::io(action, digest, error))
@@ -302,7 +301,7 @@ pub(super) async fn sweep(store: &BlobStore, age: Duration) -> Result<usize, Blo
         Ok(running) => running.iter().copied().filter_map(file_name).collect(),
         Err(poisoned) => poisoned.into_inner().iter().copied().filter_map(file_name).collect(),
     };
-    let swept = tokio::task::spawn_blocking(move || sweep_directory(&directory, &running, age));
+    let swept = crate::blocking::spawn(move || sweep_directory(&directory, &running, age));
     swept
         .await
         .map_err(|error| refuse(error.to_string()))?

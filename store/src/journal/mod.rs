@@ -14,6 +14,7 @@ mod engine;
 mod error;
 mod memory;
 mod owner;
+mod pace;
 mod record;
 mod redb_engine;
 mod sled_engine;
@@ -36,11 +37,13 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
 pub use self::engine::{Engine, EngineError};
 pub use self::error::JournalError;
 pub use self::memory::MemoryEngine;
+pub use self::pace::Pace;
 pub use self::record::{RecordError, Sequence};
 pub use self::transfer::{JournalSummary, export, import, verify};
 
 use self::directory::DirectoryLock;
 use self::owner::{Command, Owner, Reply, Truncation};
+use self::pace::Paced;
 use crate::limits::{
     APPEND_RECORDS_MAX, COMMIT_TIME_MAX, GROUP_WAIT, QUEUED_APPENDS_MAX, RECORD_BYTES_MAX,
     REPLAY_PAGE_RECORDS,
@@ -177,13 +180,18 @@ impl Ack {
     fn new(
         answer: oneshot::Receiver<Result<Committed, JournalError>>,
         health: watch::Receiver<Health>,
+        pause: Duration,
     ) -> Self {
         let outcome = Box::pin(async move {
-            tokio::select! {
+            let outcome = tokio::select! {
                 biased;
                 Ok(outcome) = answer => outcome,
                 error = failure(health) => Err(error),
+            };
+            if !pause.is_zero() {
+                tokio::time::sleep(pause).await;
             }
+            outcome
         });
         Self { outcome }
     }
@@ -211,6 +219,8 @@ pub struct Journal {
     health: watch::Receiver<Health>,
     stats: watch::Receiver<JournalStats>,
     thread: Arc<std::sync::Mutex<Option<JoinHandle<()>>>>,
+    /// Instead of a thread.
+    paced: Option<Paced>,
 }
 
 impl Journal {
@@ -236,6 +246,30 @@ impl Journal {
         Self::start(engine, None, config)
     }
 
+    /// Runs a journal without threads, on the caller's runtime and its clock: what is queued is
+    /// written, and then answered, after as long as `pace` says each time. Whatever was not written
+    /// when that runtime ends is lost, as in a crash. For simulations.
+    ///
+    /// # Errors
+    /// What the engine says about its newest record.
+    pub fn paced(
+        engine: Box<dyn Engine>,
+        pace: impl FnMut() -> Pace + Send + 'static,
+    ) -> Result<Self, JournalError> {
+        let (commands, inbox) = std::sync::mpsc::sync_channel(QUEUED_APPENDS_MAX + 1);
+        let (health_sender, health) = watch::channel(None);
+        let (stats_sender, stats) = watch::channel(JournalStats::default());
+        let owner = Owner::told(engine, inbox, health_sender, stats_sender)?;
+        Ok(Self {
+            commands,
+            slots: Arc::new(Semaphore::new(QUEUED_APPENDS_MAX)),
+            health,
+            stats,
+            thread: Arc::default(),
+            paced: Some(Paced::new(owner, pace)),
+        })
+    }
+
     fn start(
         engine: Box<dyn Engine>,
         lock: Option<DirectoryLock>,
@@ -252,6 +286,7 @@ impl Journal {
             health,
             stats,
             thread: Arc::new(std::sync::Mutex::new(Some(thread))),
+            paced: None,
         })
     }
 
@@ -267,8 +302,8 @@ impl Journal {
         check_append(&records)?;
         let permit = self.permit().await?;
         let (reply, answer) = oneshot::channel();
-        self.send(Command::Append { records, reply, permit })?;
-        Ok(Ack::new(answer, self.health.clone()))
+        let pause = self.send(Command::Append { records, reply, permit })?;
+        Ok(Ack::new(answer, self.health.clone(), pause))
     }
 
     /// The oldest record that is kept, where a replay may begin: [`Sequence::FIRST`] until a
@@ -350,12 +385,14 @@ impl Journal {
         }
     }
 
-    fn send(&self, command: Command) -> Result<(), JournalError> {
+    /// Queues a command; returns how long its answer takes beyond its work.
+    fn send(&self, command: Command) -> Result<Duration, JournalError> {
         // Every command but `Close` holds one of the permits, so the channel has room.
         self.commands.try_send(command).map_err(|_| match self.check() {
             Err(error) => error,
             Ok(()) => JournalError::Closed,
-        })
+        })?;
+        Ok(self.paced.as_ref().map_or(Duration::ZERO, Paced::serve))
     }
 
     async fn read_page(&self, from: Sequence) -> Result<Vec<Record>, JournalError> {

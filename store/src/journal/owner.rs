@@ -61,7 +61,10 @@ impl Group {
 
 pub(super) struct Owner {
     engine: Box<dyn Engine>,
-    _lock: Option<DirectoryLock>,
+    /// Held as long as the engine is open.
+    lock: Option<DirectoryLock>,
+    /// Whether it serves what is queued when it is told to, rather than waiting for more.
+    is_told: bool,
     inbox: Receiver<Command>,
     /// The oldest record that is kept; `next` if there is none.
     first: Sequence,
@@ -86,18 +89,44 @@ impl Owner {
         stats: watch::Sender<JournalStats>,
         config: &JournalConfig,
     ) -> Result<JoinHandle<()>, JournalError> {
+        let (watchdog, pulses) = sync_channel(2);
+        let limit = config.commit_time_max;
+        let watched = health.clone();
+        let mut owner = Self::new(engine, inbox, health, stats, watchdog)?;
+        spawn("journal-watchdog", move || watch_commits(&pulses, limit, &watched))?;
+        (owner.lock, owner.group_wait) = (lock, config.group_wait);
+        spawn("journal", move || owner.run())
+    }
+
+    /// An owner that is told when to serve and waits for nobody: see [`Self::serve_queued`].
+    pub(super) fn told(
+        engine: Box<dyn Engine>,
+        inbox: Receiver<Command>,
+        health: watch::Sender<Health>,
+        stats: watch::Sender<JournalStats>,
+    ) -> Result<Self, JournalError> {
+        // Nobody watches commits that are over when they return.
+        let (watchdog, _pulses) = sync_channel(0);
+        let owner = Self::new(engine, inbox, health, stats, watchdog)?;
+        Ok(Self { is_told: true, ..owner })
+    }
+
+    fn new(
+        engine: Box<dyn Engine>,
+        inbox: Receiver<Command>,
+        health: watch::Sender<Health>,
+        stats: watch::Sender<JournalStats>,
+        watchdog: SyncSender<Pulse>,
+    ) -> Result<Self, JournalError> {
         let Extent { first, next } = extent(engine.as_ref())?;
         stats.send_modify(|stats| {
             stats.first_sequence = first;
             stats.last_sequence = next.get().saturating_sub(1);
         });
-        let (watchdog, pulses) = sync_channel(2);
-        let limit = config.commit_time_max;
-        let watched = health.clone();
-        spawn("journal-watchdog", move || watch_commits(&pulses, limit, &watched))?;
-        let owner = Self {
+        Ok(Self {
             engine,
-            _lock: lock,
+            lock: None,
+            is_told: false,
             inbox,
             first,
             next,
@@ -105,13 +134,18 @@ impl Owner {
             health,
             stats,
             watchdog,
-            group_wait: config.group_wait,
+            group_wait: Duration::ZERO,
             has_company: false,
-        };
-        spawn("journal", move || owner.run())
+        })
     }
 
     fn run(mut self) {
+        self.serve_queued();
+        drop(self.lock);
+    }
+
+    /// Serves commands; an owner that is told stops when there is no more to do.
+    pub(super) fn serve_queued(&mut self) {
         if let Err(error) = self.serve() {
             tracing::error!(target: "store", %error, "journal failed");
             fail(&self.health, error);
@@ -138,15 +172,17 @@ impl Owner {
                     self.commit(group)?;
                 }
                 Ok(Command::Truncate(truncation)) => self.truncations.push_back(truncation),
+                Err(TryRecvError::Empty) if self.truncations.is_empty() => return Ok(()),
                 Err(TryRecvError::Empty) => {}
             }
             self.truncate_page()?;
         }
     }
 
-    /// The next command; `Empty` while there is none but a truncation has work left.
+    /// The next command; `Empty` while there is none and either a truncation has work left or this
+    /// owner waits for nobody.
     fn receive(&self) -> Result<Command, TryRecvError> {
-        match self.truncations.is_empty() {
+        match self.truncations.is_empty() && !self.is_told {
             true => self.inbox.recv().map_err(|_all_handles_dropped| TryRecvError::Disconnected),
             false => self.inbox.try_recv(),
         }

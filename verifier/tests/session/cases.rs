@@ -21,6 +21,7 @@ use proofgrid_proofs::program::{Binding, PlanRequest, Unmonitored};
 use proofgrid_proto::convert::{
     AbstainReason, SegmentOffer, StatementOffer, VerifierMessage, VerifierOrder,
 };
+use proofgrid_proto::dial::Dialer;
 use proofgrid_proto::v1::DownloadBlobRequest;
 use proofgrid_proto::v1::blob_service_client::BlobServiceClient;
 use proofgrid_verifier::chain_view::{ChainView, ChainViewError, ProgramView};
@@ -127,6 +128,7 @@ fn start_judging(
 ) -> Running {
     let mut config = VerifierConfig {
         dispatcher: endpoint(uri),
+        dialer: Dialer::tcp(),
         server: Some(SERVER),
         network: NETWORK,
         operator: OPERATOR,
