@@ -25,6 +25,8 @@ pub const SCRYPT_LOG_N_STANDARD: u8 = 18;
 pub const SCRYPT_LOG_N_LIGHT: u8 = 12;
 /// Largest cost accepted from a file.
 const SCRYPT_LOG_N_MAX: u8 = 20;
+/// Most passes (p) accepted from a file; each takes the time of one with p 1.
+const SCRYPT_PASSES_MAX: u32 = 16;
 /// Most blocks of 128 bytes (n * r) accepted from a file: a gigabyte, which n 2^20 and r 8 take.
 const SCRYPT_BLOCKS_MAX: u64 = 1 << 23;
 
@@ -373,17 +375,22 @@ fn derive(
 ) -> Result<Zeroizing<[u8; 32]>, KeystoreError> {
     let log_n = params.n.checked_ilog2().and_then(|log| u8::try_from(log).ok()).unwrap_or(u8::MAX);
     if log_n > SCRYPT_LOG_N_MAX || !params.n.is_power_of_two() || params.dklen != 32 {
-        let reason = format!("scrypt n {} dklen {} is out of range", params.n, params.dklen);
+        let reason = format!(
+            "scrypt n {} dklen {} is out of range: n is a power of two up to 2^{SCRYPT_LOG_N_MAX}, \
+             dklen 32; make the file again within it",
+            params.n, params.dklen
+        );
         return Err(layout(path, "key", reason));
     }
     // Memory is 128 * n * r, time is proportional to n * r * p.
     let blocks = u64::from(params.r).saturating_mul(params.n);
-    if params.p > 16 || blocks > SCRYPT_BLOCKS_MAX {
-        return Err(layout(
-            path,
-            "key",
-            format!("scrypt n {} r {} p {}", params.n, params.r, params.p),
-        ));
+    if params.p > SCRYPT_PASSES_MAX || blocks > SCRYPT_BLOCKS_MAX {
+        let reason = format!(
+            "scrypt n {} r {} p {} costs too much: n times r is {SCRYPT_BLOCKS_MAX} at most (1 GiB), \
+             p {SCRYPT_PASSES_MAX}; make the file again within it",
+            params.n, params.r, params.p
+        );
+        return Err(layout(path, "key", reason));
     }
     let settings = scrypt::Params::new(log_n, params.r, params.p, 32)
         .map_err(|error| layout(path, "key", error.to_string()))?;
@@ -547,12 +554,44 @@ mod tests {
         ));
     }
 
+    /// Each would take from 1.1 GiB to more than there is, or hours.
     #[test]
     fn a_hostile_cost_is_refused_before_it_is_paid() {
         let folder = folder();
-        let path = folder.path().join("costly.json");
-        let costly = EIP_2335_VECTOR.replace("262144", "1099511627776");
-        create_private(&path, costly.as_bytes()).expect("written");
-        assert!(matches!(read_bls(&path, "p"), Err(KeystoreError::Layout { .. })));
+        let vector: serde_json::Value = serde_json::from_str(EIP_2335_VECTOR).expect("JSON");
+        let key = WalletKey::from_bytes(&[7; 32]).expect("a key").address().to_string();
+        let wallet = folder.path().join("wallet.json");
+        write_wallet(&wallet, &[7; 32], &key, "p", SCRYPT_LOG_N_LIGHT).expect("written");
+        let wallet: serde_json::Value =
+            serde_json::from_slice(&fs::read(&wallet).expect("read")).expect("JSON");
+        let costs = [
+            (1u64 << 40, 8u64, 1u64),
+            (1 << 21, 1, 1),
+            (1 << 20, 9, 1),
+            (1 << 4, u64::from(u32::MAX), 1),
+            (1 << 18, 8, 17),
+            (1 << 4, 1, u64::from(u32::MAX)),
+            (u64::MAX, u64::from(u32::MAX), u64::from(u32::MAX)),
+        ];
+        for (index, (n, r, p)) in costs.into_iter().enumerate() {
+            let costly = |file: &serde_json::Value, params: &str, name: &str| {
+                let mut file = file.clone();
+                for (field, value) in [("n", n), ("r", r), ("p", p)] {
+                    *file.pointer_mut(&format!("{params}/{field}")).expect("there") = value.into();
+                }
+                let path = folder.path().join(format!("{name}-{index}.json"));
+                create_private(&path, file.to_string().as_bytes()).expect("written");
+                path
+            };
+            let bls = costly(&vector, "/crypto/kdf/params", "bls");
+            let wallet = costly(&wallet, "/crypto/kdfparams", "wallet");
+            for refused in [read_bls(&bls, "p"), read_wallet(&wallet, "p")] {
+                let error = refused.expect_err("too costly");
+                assert!(matches!(error, KeystoreError::Layout { .. }), "{error}");
+                let text = error.to_string();
+                let named = text.contains(&format!("scrypt n {n}")) && text.contains(".json");
+                assert!(named && text.contains("make the file again"), "{text}");
+            }
+        }
     }
 }
