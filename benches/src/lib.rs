@@ -8,6 +8,7 @@ pub mod bare;
 pub mod fleet;
 pub mod pairs;
 pub mod pipeline;
+pub mod postgres;
 
 use std::path::Path;
 
