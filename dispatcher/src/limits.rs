@@ -29,7 +29,7 @@ pub const BAD_MESSAGES_MAX: u32 = 64;
 pub const VERIFICATIONS_MAX: usize = 4;
 /// Events that are remembered per job for those who start watching late.
 pub const FEED_EVENTS_MAX: usize = 2048;
-/// Events that are remembered of all jobs together (about 200 MB). Bounds the jobs too: each has at
+/// Events that are remembered of all jobs together (about 60 MB). Bounds the jobs too: each has at
 /// least one. Beyond it the jobs that were quiet for longest go, those that are over first.
 pub const FEEDS_EVENTS_MAX: usize = 1 << 18;
 /// Watchers at a time.

@@ -23,7 +23,9 @@ const CUT: &str = "earlier events are no longer kept; explain the job for what i
 /// One job's events; the oldest go when there are too many, the numbers go on.
 #[derive(Debug, Default)]
 struct Feed {
-    events: VecDeque<v1::JobEvent>,
+    /// `JobEvent`s in their wire format, a fifth of what they take as structs; most are never read.
+    /// Their numbers are without gaps, the last is `next - 1`.
+    events: VecDeque<Box<[u8]>>,
     next: u64,
     state: Option<JobStateKind>,
     /// Number of the newest fact that said something about it.
@@ -39,6 +41,26 @@ impl Feed {
     /// quiet for longest.
     fn turn(&self, job: JobId) -> Turn {
         (!self.state.is_some_and(JobStateKind::is_terminal), self.newest, job)
+    }
+
+    /// Number of the oldest event that is kept.
+    fn first(&self) -> u64 {
+        self.next.saturating_sub(self.events.len() as u64)
+    }
+
+    /// The events from a number on.
+    fn from(&self, from: u64) -> impl Iterator<Item = v1::JobEvent> + '_ {
+        let skipped = usize::try_from(from.saturating_sub(self.first())).unwrap_or(usize::MAX);
+        let numbered = (self.first()..).zip(&self.events).skip(skipped);
+        numbered.map(|(sequence, bytes)| {
+            // Another build wrote it in another way; the events around it are as good as ever.
+            let unread = |error| v1::JobEvent {
+                sequence,
+                text: format!("an event that this build cannot read: {error}"),
+                ..v1::JobEvent::default()
+            };
+            stored::decode(bytes).unwrap_or_else(unread)
+        })
     }
 }
 
@@ -76,7 +98,7 @@ struct FeedImage {
     state: Option<JobStateKind>,
     newest: u64,
     /// `JobEvent`s in their wire format.
-    events: Vec<Vec<u8>>,
+    events: Vec<Box<[u8]>>,
 }
 
 /// What one fact says about one job.
@@ -148,22 +170,17 @@ impl Feeds {
             next: feed.next,
             state: feed.state,
             newest: feed.newest,
-            events: feed.events.iter().map(stored::encode).collect(),
+            events: feed.events.iter().cloned().collect(),
         };
         FeedsImage { facts: self.facts, feeds: self.feeds.iter().map(image).collect() }
     }
 
     /// What a snapshot kept. Nobody has to be woken for it.
-    ///
-    /// # Errors
-    /// When an event is none.
-    pub fn restored(image: FeedsImage) -> Result<Self, String> {
+    #[must_use]
+    pub fn restored(image: FeedsImage) -> Self {
         let mut feeds = Self { facts: image.facts, ..Self::default() };
         for kept in image.feeds {
-            let events = kept.events.iter().map(|bytes| stored::decode(bytes));
-            let events: VecDeque<v1::JobEvent> = events
-                .collect::<Result<_, _>>()
-                .map_err(|error| format!("an event of job {} is damaged: {error}", kept.job))?;
+            let events = VecDeque::from(kept.events);
             feeds.events += events.len();
             let (next, state, newest) = (kept.next, kept.state, kept.newest);
             let feed = Feed { events, next, state, newest, ..Feed::default() };
@@ -172,7 +189,7 @@ impl Feeds {
             }
             feeds.feeds.insert(kept.job, feed);
         }
-        Ok(feeds)
+        feeds
     }
 
     fn append(&mut self, at: UnixMillis, said: Said) {
@@ -185,13 +202,14 @@ impl Feeds {
         feed.newest = facts;
         feed.state = said.state.or(feed.state);
         let state = feed.state.map_or(v1::JobState::Unspecified, v1::JobState::from);
-        feed.events.push_back(v1::JobEvent {
+        let event = v1::JobEvent {
             sequence: feed.next,
             time_unix_ms: at.get(),
             state: state.into(),
             text: said.text,
             detail: said.detail,
-        });
+        };
+        feed.events.push_back(stored::encode(&event).into());
         feed.next += 1;
         self.events += 1;
         if feed.events.len() > FEED_EVENTS_MAX {
@@ -259,17 +277,13 @@ impl Feeds {
     pub fn since(&self, job: &JobId, from: u64) -> Option<(Vec<v1::JobEvent>, u64)> {
         let feed = self.feeds.get(job)?;
         let mut events = Vec::new();
-        if let Some(first) = feed.events.front().filter(|first| first.sequence > from) {
+        let mut kept = feed.from(from).peekable();
+        if let Some(first) = kept.peek().filter(|first| first.sequence > from) {
             let sequence = first.sequence.saturating_sub(1);
-            events.push(v1::JobEvent {
-                sequence,
-                text: CUT.to_owned(),
-                detail: None,
-                ..first.clone()
-            });
+            let text = CUT.to_owned();
+            events.push(v1::JobEvent { sequence, text, detail: None, ..first.clone() });
         }
-        let is_new = |event: &&v1::JobEvent| event.sequence >= from;
-        events.extend(feed.events.iter().filter(is_new).cloned());
+        events.extend(kept);
         Some((events, feed.next))
     }
 

@@ -27,6 +27,5 @@ pub(super) fn encode(state: &State, feeds: &Feeds) -> Vec<u8> {
 pub(super) fn decode(bytes: &[u8]) -> Result<(State, Feeds), Problem> {
     let image = Image::try_from_slice(bytes).map_err(|error| Problem::Image(error.to_string()))?;
     let state = State::decode(&image.state).map_err(|error| Problem::Image(error.to_string()))?;
-    let feeds = Feeds::restored(image.feeds).map_err(Problem::Image)?;
-    Ok((state, feeds))
+    Ok((state, Feeds::restored(image.feeds)))
 }
