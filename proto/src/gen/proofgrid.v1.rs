@@ -1000,7 +1000,8 @@ pub mod admin_service_client {
                 .insert(GrpcMethod::new("proofgrid.v1.AdminService", "GetQueue"));
             self.inner.unary(req, path, codec).await
         }
-        /// Gives a prover no more work, or takes it back. Action `drain_node` or `undrain_node`, subject
+        /// Gives a prover no more work, or takes it back. It finishes what is leased and stays connected and
+        /// idle, so that it can be taken back; to end its process is up to whoever runs it. Action `drain_node` or `undrain_node`, subject
         /// its address, left-padded with zeros.
         /// NOT_FOUND: not connected.
         pub async fn drain_node(
@@ -1109,7 +1110,8 @@ pub mod admin_service_server {
             tonic::Response<super::GetQueueResponse>,
             tonic::Status,
         >;
-        /// Gives a prover no more work, or takes it back. Action `drain_node` or `undrain_node`, subject
+        /// Gives a prover no more work, or takes it back. It finishes what is leased and stays connected and
+        /// idle, so that it can be taken back; to end its process is up to whoever runs it. Action `drain_node` or `undrain_node`, subject
         /// its address, left-padded with zeros.
         /// NOT_FOUND: not connected.
         async fn drain_node(
@@ -1717,10 +1719,11 @@ pub mod blob_service_client {
         }
         /// Uploads one blob: a header, then chunks of at most 256 KiB. The digest is checked while
         /// reading.
-        /// Authority: a signed header by a requester, or in the metadata entry `proofgrid-session-bin`
-        /// the session token of a prover with a lease, or of a verifier that BlobWanted asks for this blob.
-        /// INVALID_ARGUMENT: wrong length. DATA_LOSS: wrong digest.
-        /// PERMISSION_DENIED: no live job names the digest. RESOURCE_EXHAUSTED: the requester's cap.
+        /// Taken from a requester under its signature in the header, before or after the job that names the
+        /// blob; and by the session token in the metadata entry `proofgrid-session-bin` from a prover with
+        /// a lease, and from a verifier that BlobWanted asks for this blob.
+        /// INVALID_ARGUMENT: wrong length. DATA_LOSS: wrong digest. PERMISSION_DENIED: another session.
+        /// RESOURCE_EXHAUSTED: too many bytes that no job names, of this sender or of all together.
         pub async fn upload_blob(
             &mut self,
             request: impl tonic::IntoStreamingRequest<Message = super::UploadBlobRequest>,
@@ -1800,10 +1803,11 @@ pub mod blob_service_server {
         >;
         /// Uploads one blob: a header, then chunks of at most 256 KiB. The digest is checked while
         /// reading.
-        /// Authority: a signed header by a requester, or in the metadata entry `proofgrid-session-bin`
-        /// the session token of a prover with a lease, or of a verifier that BlobWanted asks for this blob.
-        /// INVALID_ARGUMENT: wrong length. DATA_LOSS: wrong digest.
-        /// PERMISSION_DENIED: no live job names the digest. RESOURCE_EXHAUSTED: the requester's cap.
+        /// Taken from a requester under its signature in the header, before or after the job that names the
+        /// blob; and by the session token in the metadata entry `proofgrid-session-bin` from a prover with
+        /// a lease, and from a verifier that BlobWanted asks for this blob.
+        /// INVALID_ARGUMENT: wrong length. DATA_LOSS: wrong digest. PERMISSION_DENIED: another session.
+        /// RESOURCE_EXHAUSTED: too many bytes that no job names, of this sender or of all together.
         async fn upload_blob(
             &self,
             request: tonic::Request<tonic::Streaming<super::UploadBlobRequest>>,
@@ -4428,7 +4432,7 @@ pub mod prover_service_session_response {
         /// The session ends.
         #[prost(message, tag = "9")]
         Goaway(super::Goaway),
-        /// Finish what is leased, then leave.
+        /// No new work comes.
         #[prost(message, tag = "10")]
         Drain(super::DrainOrder),
     }
@@ -4596,10 +4600,11 @@ pub struct CancelTask {
     #[prost(enumeration = "CancelReason", tag = "3")]
     pub reason: i32,
 }
-/// The prover wants no more work.
+/// The prover wants no more work for the rest of this session.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct DrainProver {}
-/// Finish what is leased, then leave.
+/// An administrator drained this prover: it gets no new work, over reconnects too, until it is taken
+/// back. It finishes what is leased and stays connected; to be taken back is to be assigned again.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct DrainOrder {
     /// Why.
