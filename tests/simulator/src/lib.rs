@@ -1,4 +1,5 @@
-//! A seeded, deterministic simulation of a whole network over the pure core.
+//! Seeded simulations of a whole network, in two layers: over the pure core, which this page is about,
+//! and with the real programs on a simulated network ([`run_wire`]).
 //!
 //! The state machine is the real one (`proofgrid_core::network::Network`); what surrounds it is
 //! simulated: a dispatcher with a journal that loses what it had not flushed, provers, verifiers,
@@ -25,7 +26,9 @@ mod requester;
 mod stakes;
 mod truth;
 mod verifier;
+mod wire;
 mod world;
 
 pub use plants::Plant;
+pub use wire::{WireFailure, WirePlant, WireReport, run_wire};
 pub use world::{Failure, Report, run};
