@@ -20,7 +20,7 @@ use super::{CHAIN, INPUT, PROGRAM, address, connect, digest, key, network};
 /// Connections of either side's client: one admits 64 calls at a time.
 pub const CLIENTS: usize = 4;
 /// Requesters, so that no one of them reaches its bound on live jobs.
-const REQUESTERS: usize = 64;
+const REQUESTERS: usize = 128;
 
 fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs()
