@@ -273,6 +273,7 @@ impl VerifierSection {
         );
         Ok(VerifierConfig {
             dispatcher,
+            heartbeat_thread: true,
             dialer: Dialer::tcp(),
             server: self.dispatcher_address.map(|address| address.0),
             network,

@@ -281,18 +281,8 @@ impl Session {
         let mut heard = Instant::now();
         loop {
             tokio::select! {
+                biased;
                 () = hang_up.cancelled() => return SessionError::Ended,
-                _ = heart.tick() => {
-                    if heard.elapsed() > self.dead_after {
-                        return SessionError::Silent(self.dead_after, "the session");
-                    }
-                    sequence += 1;
-                    let beat = OracleMessage::Heartbeat { sequence }.into();
-                    // A full queue means that the stream is stuck; silence will end it.
-                    if let Err(mpsc::error::TrySendError::Closed(_)) = self.up.try_send(beat) {
-                        return SessionError::Ended;
-                    }
-                }
                 message = self.down.message() => {
                     heard = Instant::now();
                     let order = match message {
@@ -312,6 +302,17 @@ impl Session {
                             }
                         }
                         Err(error) => return SessionError::Malformed(error),
+                    }
+                }
+                _ = heart.tick() => {
+                    if heard.elapsed() > self.dead_after {
+                        return SessionError::Silent(self.dead_after, "the session");
+                    }
+                    sequence += 1;
+                    let beat = OracleMessage::Heartbeat { sequence }.into();
+                    // A full queue means that the stream is stuck; silence will end it.
+                    if let Err(mpsc::error::TrySendError::Closed(_)) = self.up.try_send(beat) {
+                        return SessionError::Ended;
                     }
                 }
             }

@@ -92,6 +92,7 @@ impl Workshop {
     ) -> Result<HeldProof, TaskEnd> {
         control.enter(Stage::Fetching);
         let input = tokio::select! {
+            biased;
             input = self.fetch(&assignment) => input.map_err(unavailable)?,
             () = control.cancelled() => return Err(TaskEnd::Cancelled),
         };

@@ -170,8 +170,9 @@ impl Session {
                 Err(error) => self.pause_after(&error, &mut pauses),
             };
             tokio::select! {
-                () = sleep(pause) => {}
+                biased;
                 () = self.stop.cancelled() => {}
+                () = sleep(pause) => {}
             }
         }
     }
@@ -211,6 +212,7 @@ impl Session {
         let login = Box::pin(self.login());
         let limit = self.config.connect_timeout().saturating_mul(2);
         let (welcome, outbound, inbound) = tokio::select! {
+            biased;
             done = timeout(limit, login) => {
                 done.map_err(|_| SessionError::LoginTimeout(limit))??
             }
@@ -297,7 +299,18 @@ impl Session {
         let mut sequence = 0u64;
         let mut heard = Instant::now();
         loop {
+            // Orders stand before the heartbeat: what waits after a pause of this machine is a sign of
+            // life that is heard before silence is judged.
             tokio::select! {
+                biased;
+                () = self.events.closed() => {
+                    finish_sending(&mut inbound).await;
+                    return Err(SessionError::WorkerGone);
+                }
+                () = self.stop.cancelled() => {
+                    finish_sending(&mut inbound).await;
+                    return Ok(());
+                }
                 order = next_order(&mut inbound) => {
                     heard = Instant::now();
                     let order = order?;
@@ -314,14 +327,6 @@ impl Session {
                     }
                     sequence = sequence.saturating_add(1);
                     self.send_heartbeat(beats, sequence);
-                }
-                () = self.events.closed() => {
-                    finish_sending(&mut inbound).await;
-                    return Err(SessionError::WorkerGone);
-                }
-                () = self.stop.cancelled() => {
-                    finish_sending(&mut inbound).await;
-                    return Ok(());
                 }
             }
         }

@@ -37,6 +37,9 @@ pub struct VerifierConfig {
     pub mirror_listen: Option<SocketAddr>,
     /// How long proofs are kept.
     pub retention: Retention,
+    /// Whether heartbeats come from a thread of their own, so that no work delays them; else from the
+    /// runtime, as a simulation needs.
+    pub heartbeat_thread: bool,
     /// Version text of the build, at most 64 bytes.
     pub version: String,
 }

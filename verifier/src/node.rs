@@ -161,6 +161,7 @@ async fn run(
         tokio::spawn(mirror::serve(listener, archive.store.clone(), closing));
     }
     tokio::select! {
+        biased;
         ended = serve(&shared, &shutdown) => ended,
         never = archive.keep_in_order() => match never {},
     }
@@ -205,6 +206,7 @@ async fn serve(shared: &Arc<Shared>, shutdown: &CancellationToken) -> Result<(),
             status.last_error = Some(error.to_string());
         });
         tokio::select! {
+            biased;
             () = shutdown.cancelled() => return Ok(()),
             () = tokio::time::sleep(pause) => {}
         }

@@ -86,6 +86,7 @@ pub(crate) async fn run(
 ) -> Result<(), SessionError> {
     let open = tokio::time::timeout(LOGIN_TIME_MAX, Session::open(shared));
     let session = tokio::select! {
+        biased;
         () = shutdown.cancelled() => return Ok(()),
         session = open => session.map_err(|_elapsed| SessionError::LoginTime)??,
     };
@@ -140,7 +141,8 @@ impl Session {
         incoming: Incoming,
         welcome: Welcome,
     ) -> Result<Self, SessionError> {
-        let heartbeat = Heartbeat::start(outgoing.clone(), welcome.heartbeat_interval.into())?;
+        let interval = welcome.heartbeat_interval.into();
+        let heartbeat = Heartbeat::start(&shared.config, outgoing.clone(), interval)?;
         let (config, store) = (&shared.config, &shared.desk.archive.store);
         let giver = Giver::new(store.clone(), channel.clone(), welcome.token);
         let status = shared.desk.status.clone();
@@ -164,6 +166,7 @@ impl Session {
         loop {
             let may_read = self.work.len() < RUNNING_OFFERS_MAX;
             tokio::select! {
+                biased;
                 () = shutdown.cancelled() => return Ok(()),
                 Some(done) = self.work.join_next() => {
                     silence.worked(Instant::now(), may_read);
@@ -375,33 +378,58 @@ async fn receive(incoming: &mut Incoming) -> Result<VerifierOrder, SessionError>
     }
 }
 
-/// Signs of life from a thread of their own, so that a busy runtime is not taken for a dead one.
-struct Heartbeat {
-    /// Dropped to stop the thread.
-    _stop: std::sync::mpsc::Sender<()>,
+/// Signs of life until it is dropped.
+enum Heartbeat {
+    /// From a thread of their own, so that a busy runtime is not taken for a dead one.
+    Thread(#[expect(dead_code, reason = "dropped to stop the thread")] std::sync::mpsc::Sender<()>),
+    /// From the runtime and its clock.
+    Task(AbortHandle),
+}
+
+impl Drop for Heartbeat {
+    fn drop(&mut self) {
+        if let Self::Task(task) = self {
+            task.abort();
+        }
+    }
+}
+
+/// Sends one; `false` when the session is over.
+fn beat(outgoing: &Outgoing, sequence: &mut u64) -> bool {
+    *sequence += 1;
+    let message = VerifierMessage::Heartbeat { sequence: *sequence };
+    // A full queue means that the dispatcher reads nothing; a beat would not help.
+    !matches!(outgoing.try_send(message.into()), Err(mpsc::error::TrySendError::Closed(_)))
 }
 
 impl Heartbeat {
-    fn start(outgoing: Outgoing, interval: Duration) -> Result<Self, SessionError> {
-        let (stop, stopped) = std::sync::mpsc::channel();
-        let beat = move || {
-            let mut sequence = 0;
-            while stopped.recv_timeout(interval) == Err(std::sync::mpsc::RecvTimeoutError::Timeout)
-            {
-                sequence += 1;
-                // A full queue means that the dispatcher reads nothing; a beat would not help.
-                let message = VerifierMessage::Heartbeat { sequence };
-                if let Err(mpsc::error::TrySendError::Closed(_)) = outgoing.try_send(message.into())
-                {
-                    return;
+    fn start(
+        config: &VerifierConfig,
+        outgoing: Outgoing,
+        interval: Duration,
+    ) -> Result<Self, SessionError> {
+        let mut sequence = 0;
+        if !config.heartbeat_thread {
+            let beats = async move {
+                loop {
+                    tokio::time::sleep(interval).await;
+                    if !beat(&outgoing, &mut sequence) {
+                        return;
+                    }
                 }
-            }
+            };
+            return Ok(Self::Task(tokio::spawn(beats).abort_handle()));
+        }
+        let (stop, stopped) = std::sync::mpsc::channel();
+        let beats = move || {
+            let goes_on = Err(std::sync::mpsc::RecvTimeoutError::Timeout);
+            while stopped.recv_timeout(interval) == goes_on && beat(&outgoing, &mut sequence) {}
         };
         std::thread::Builder::new()
             .name("verifier-heartbeat".to_owned())
-            .spawn(beat)
+            .spawn(beats)
             .map_err(|error| SessionError::Connect(format!("no heartbeat thread: {error}")))?;
-        Ok(Self { _stop: stop })
+        Ok(Self::Thread(stop))
     }
 }
 

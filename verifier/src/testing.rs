@@ -261,6 +261,7 @@ impl ChainView for TestView {
 pub(crate) fn config(directory: &Path) -> VerifierConfig {
     VerifierConfig {
         dispatcher: tonic::transport::Endpoint::from_static("http://[::1]:1"),
+        heartbeat_thread: true,
         dialer: Dialer::tcp(),
         server: None,
         network: NETWORK,

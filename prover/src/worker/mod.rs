@@ -131,7 +131,22 @@ impl Worker {
                 break;
             }
             let time_is_up = self.drain_deadline();
+            // What comes from others stands last, so that no flood of it keeps the rest from its turn.
             tokio::select! {
+                biased;
+                () = drain.cancelled(), if self.drain == Drain::No => self.start_drain(),
+                () = sleep_until(time_is_up.unwrap_or_else(Instant::now)),
+                    if time_is_up.is_some() => self.end_drain(),
+                _ = clock.tick() => {
+                    self.report_progress();
+                    self.offer_unanswered();
+                }
+                Some(ended) = self.proving.join_next_with_id(), if !self.proving.is_empty() => {
+                    self.on_proving_ended(ended).await;
+                }
+                Some(ended) = self.uploads.join_next_with_id(), if !self.uploads.is_empty() => {
+                    self.on_upload_ended(ended).await;
+                }
                 event = self.wiring.events.recv(), if dialling => match event {
                     Some(event) => self.on_session(event).await,
                     // The session thread ends only when told to, or with a bug: leave in order.
@@ -141,19 +156,6 @@ impl Worker {
                         self.start_drain();
                     }
                 },
-                Some(ended) = self.proving.join_next_with_id(), if !self.proving.is_empty() => {
-                    self.on_proving_ended(ended).await;
-                }
-                Some(ended) = self.uploads.join_next_with_id(), if !self.uploads.is_empty() => {
-                    self.on_upload_ended(ended).await;
-                }
-                _ = clock.tick() => {
-                    self.report_progress();
-                    self.offer_unanswered();
-                }
-                () = drain.cancelled(), if self.drain == Drain::No => self.start_drain(),
-                () = sleep_until(time_is_up.unwrap_or_else(Instant::now)),
-                    if time_is_up.is_some() => self.end_drain(),
             }
             self.start_pending();
             self.start_uploads();

@@ -128,6 +128,7 @@ fn start_judging(
 ) -> Running {
     let mut config = VerifierConfig {
         dispatcher: endpoint(uri),
+        heartbeat_thread: true,
         dialer: Dialer::tcp(),
         server: Some(SERVER),
         network: NETWORK,

@@ -235,6 +235,7 @@ impl Rig {
             .keep_alive_while_idle(true);
         let config = VerifierConfig {
             dispatcher,
+            heartbeat_thread: false,
             dialer: dialer(),
             server: Some(server()),
             network: network(),
