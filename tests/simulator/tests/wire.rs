@@ -52,3 +52,16 @@ fn every_planted_bug_is_caught() {
         assert_eq!(failure.rule, rule, "{plant:?}: {failure}");
     }
 }
+
+#[test]
+fn one_seed_alone_in_a_process_is_one_run() {
+    let run = |seed: &str| {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_proofgrid-simulate-wire"));
+        let output = command.args(["1", seed]).output().expect("it runs");
+        let text = String::from_utf8(output.stdout).expect("text");
+        text.lines().find(|line| line.starts_with("WireReport")).expect("it holds").to_owned()
+    };
+    for seed in ["0", "2"] {
+        assert_eq!(run(seed), run(seed));
+    }
+}

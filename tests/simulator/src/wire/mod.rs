@@ -106,11 +106,16 @@ fn errands(random: &mut Random) -> Vec<Errand> {
     (1..=6).map(errand).collect()
 }
 
-/// Runs a seed.
+/// Runs a seed, on a thread of its own: what a run leaves on its thread must not be the next one's.
 ///
 /// # Errors
 /// The first rule that broke.
 pub fn run_wire(seed: u64, plant: Option<WirePlant>) -> Result<WireReport, Box<WireFailure>> {
+    let run = std::thread::spawn(move || run_here(seed, plant));
+    run.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+}
+
+fn run_here(seed: u64, plant: Option<WirePlant>) -> Result<WireReport, Box<WireFailure>> {
     proofgrid_store::blocking::run_in_turn();
     let mut random = Random::new(seed);
     let rig = Rig::new(seed, plant).expect("a directory for the run");
