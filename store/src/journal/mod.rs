@@ -334,8 +334,12 @@ impl Journal {
         &self,
         from: Sequence,
     ) -> impl Stream<Item = Result<Record, JournalError>> + Send + 'static {
-        let state =
-            Replay { journal: self.clone(), next: Some(from), page: Vec::new().into_iter() };
+        let state = Replay {
+            journal: self.clone(),
+            next: Some(from),
+            page: Vec::new().into_iter(),
+            ahead: None,
+        };
         stream::unfold(state, |mut state| async move {
             let item = state.next_record().await?;
             Some((item, state))
@@ -395,9 +399,10 @@ impl Journal {
         Ok(self.paced.as_ref().map_or(Duration::ZERO, Paced::serve))
     }
 
-    async fn read_page(&self, from: Sequence) -> Result<Vec<Record>, JournalError> {
+    /// Queues the read of a page.
+    async fn request_page(&self, from: Sequence) -> Result<Answer<Vec<Record>>, JournalError> {
         let limit = REPLAY_PAGE_RECORDS;
-        self.ask(|reply, permit| Command::Read { from, limit, reply, permit }).await
+        self.request(|reply, permit| Command::Read { from, limit, reply, permit }).await
     }
 
     /// Queues a command and waits for its answer.
@@ -405,9 +410,23 @@ impl Journal {
         &self,
         command: impl FnOnce(Reply<T>, OwnedSemaphorePermit) -> Command,
     ) -> Result<T, JournalError> {
+        let answer = self.request(command).await?;
+        self.answer(answer).await
+    }
+
+    /// Queues a command.
+    async fn request<T>(
+        &self,
+        command: impl FnOnce(Reply<T>, OwnedSemaphorePermit) -> Command,
+    ) -> Result<Answer<T>, JournalError> {
         let permit = self.permit().await?;
         let (reply, answer) = oneshot::channel();
         self.send(command(reply, permit))?;
+        Ok(answer)
+    }
+
+    /// Waits for the answer to a command.
+    async fn answer<T>(&self, answer: Answer<T>) -> Result<T, JournalError> {
         tokio::select! {
             biased;
             answer = answer => match answer {
@@ -430,11 +449,17 @@ impl Journal {
     }
 }
 
+/// Where the answer to a queued command arrives.
+type Answer<T> = oneshot::Receiver<Result<T, JournalError>>;
+
+/// Reads ahead: while one page is looked at, the journal's thread reads the next.
 struct Replay {
     journal: Journal,
     /// Where the next page starts; `None` after the end or an error.
     next: Option<Sequence>,
     page: std::vec::IntoIter<Record>,
+    /// The next page, on its way.
+    ahead: Option<Answer<Vec<Record>>>,
 }
 
 impl Replay {
@@ -443,13 +468,31 @@ impl Replay {
             return Some(Ok(record));
         }
         let from = self.next.take()?;
-        let page = match self.journal.read_page(from).await {
+        let page = match self.read_page(from).await {
             Ok(page) => page,
             Err(error) => return Some(Err(error)),
         };
         self.next = page.last().map(|record| record.sequence.next());
         self.page = page.into_iter();
         self.page.next().map(Ok)
+    }
+
+    async fn read_page(&mut self, from: Sequence) -> Result<Vec<Record>, JournalError> {
+        let page = match self.ahead.take() {
+            Some(ahead) => self.journal.answer(ahead).await?,
+            None => Vec::new(),
+        };
+        // What was read ahead may have been the end then and not be it any more.
+        let page = if page.is_empty() {
+            let request = self.journal.request_page(from).await?;
+            self.journal.answer(request).await?
+        } else {
+            page
+        };
+        if let Some(last) = page.last() {
+            self.ahead = Some(self.journal.request_page(last.sequence.next()).await?);
+        }
+        Ok(page)
     }
 }
 

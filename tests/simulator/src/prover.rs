@@ -129,12 +129,7 @@ impl World {
         self.provers[index].connection = Connection::Opening(link);
         self.provers[index].draining = false;
         let holding = self.provers[index].holding();
-        // The core tells leases that were resumed from new ones by time, so fewer slots than leases
-        // and a clock that is set back do not go together.
-        let steady = !self.plan.faults.iter().any(|(_, fault)| matches!(fault, Fault::Skew(_)));
-        let usual = 1 + index as u64 % 2;
-        let slots = if steady { self.random.between(1, 3) } else { usual };
-        let slots = u32::try_from(slots).expect("small");
+        let slots = u32::try_from(self.random.between(1, 3)).expect("small");
         self.prover_says(index, link, Message::RegisterProver(slots, holding));
         self.arm(node, 4_000, Timer::ConnectOver(link));
     }
