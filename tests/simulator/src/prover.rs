@@ -7,7 +7,7 @@ use proofgrid_core::network::{Assignment, LeaseRef, ProofReport, TaskFault};
 use proofgrid_core::units::ByteCount;
 
 use crate::net::{Link, Message, Node};
-use crate::plan::{Fault, ProverKind};
+use crate::plan::ProverKind;
 use crate::stakes::address;
 use crate::truth::Proof;
 use crate::world::{Event, Timer, World};
