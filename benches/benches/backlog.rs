@@ -5,52 +5,12 @@
 
 #![allow(clippy::expect_used, reason = "a bench that cannot run says why and stops")]
 
-use std::path::Path;
-
-use proofgrid_benches::fleet::{Crew, Requesters, Station};
+use proofgrid_benches::fleet::Fleet;
 use proofgrid_benches::is_full;
 use proofgrid_benches::pairs::{Pairs, timed};
 use tokio::runtime::Runtime;
 
 const CALLERS: usize = 256;
-
-/// A dispatcher with a backlog that was there before its workers.
-struct Backlog {
-    station: Station,
-    requesters: Requesters,
-    crew: Crew,
-}
-
-impl Backlog {
-    async fn start(directory: &Path, tasks: usize, workers: usize) -> Self {
-        let station = Station::start(directory, workers).await;
-        let mut requesters = Requesters::connect(&station.url()).await;
-        let requests = requesters.sign(tasks);
-        requesters.submit(requests, CALLERS).await;
-        let crew = Crew::connect(&station.url(), workers, &requesters).await;
-        let mut backlog = Self { station, requesters, crew };
-        // What the workers took at once is put back.
-        backlog.round(workers).await;
-        backlog
-    }
-
-    /// Hands in so many jobs while the workers prove as many.
-    async fn round(&mut self, jobs: usize) {
-        let requests = self.requesters.sign(jobs);
-        self.serve(requests).await;
-    }
-
-    async fn serve(&mut self, requests: Vec<proofgrid_proto::v1::SubmitJobRequest>) {
-        let jobs = requests.len();
-        let (requesters, crew) = (&self.requesters, &mut self.crew);
-        let proved = async {
-            for _ in 0..jobs {
-                crew.accepted().await;
-            }
-        };
-        tokio::join!(requesters.submit(requests, CALLERS), proved);
-    }
-}
 
 fn main() {
     let (deep_tasks, shallow_tasks, workers, jobs, rounds) =
@@ -58,15 +18,24 @@ fn main() {
     let runtime = Runtime::new().expect("a runtime");
     let directories = [(); 2].map(|()| tempfile::tempdir().expect("a directory"));
     let [deep, shallow] = directories.each_ref().map(tempfile::TempDir::path);
-    let mut deep = runtime.block_on(Backlog::start(deep, deep_tasks, workers));
-    let mut shallow = runtime.block_on(Backlog::start(shallow, shallow_tasks, workers));
+    let start = |directory, tasks| {
+        runtime.block_on(async {
+            let mut fleet = Fleet::start_behind(directory, workers, tasks, CALLERS).await;
+            // What the workers took at once is put back.
+            let requests = fleet.requesters.sign(workers);
+            fleet.run(requests, CALLERS).await;
+            fleet
+        })
+    };
+    let mut deep = start(deep, deep_tasks);
+    let mut shallow = start(shallow, shallow_tasks);
     let pairs = Pairs::default();
     for _ in 0..rounds {
         let [to_deep, to_shallow] =
             [&mut deep, &mut shallow].map(|side| side.requesters.sign(jobs));
         pairs.run(
-            || timed(|| runtime.block_on(deep.serve(to_deep))),
-            || timed(|| runtime.block_on(shallow.serve(to_shallow))),
+            || timed(|| runtime.block_on(deep.run(to_deep, CALLERS))),
+            || timed(|| runtime.block_on(shallow.run(to_shallow, CALLERS))),
         );
     }
     if is_full() {
@@ -82,7 +51,7 @@ fn main() {
         );
     }
     runtime.block_on(async {
-        deep.station.stop().await;
-        shallow.station.stop().await;
+        deep.stop().await;
+        shallow.stop().await;
     });
 }

@@ -121,8 +121,24 @@ impl Fleet {
     /// # Panics
     /// When anything of that fails.
     pub async fn start(directory: &Path, workers: usize) -> Self {
+        Self::start_behind(directory, workers, 0, 0).await
+    }
+
+    /// As [`Self::start`], with `backlog` jobs that are there before the workers, submitted so many at
+    /// a time.
+    ///
+    /// # Panics
+    /// As [`Self::start`].
+    pub async fn start_behind(
+        directory: &Path,
+        workers: usize,
+        backlog: usize,
+        callers: usize,
+    ) -> Self {
         let station = Station::start(directory, workers).await;
-        let requesters = Requesters::connect(&station.url()).await;
+        let mut requesters = Requesters::connect(&station.url()).await;
+        let requests = requesters.sign(backlog);
+        requesters.submit(requests, callers).await;
         let crew = Crew::connect(&station.url(), workers, &requesters).await;
         Self { station, crew, requesters }
     }

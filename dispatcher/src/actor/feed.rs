@@ -478,6 +478,13 @@ fn read_task(change: &Change, state: &State) -> Option<Said> {
     }
 }
 
+/// What a fact says of whoever signed it and something else before.
+fn read_contradictions(change: &Change, state: &State) -> Vec<Said> {
+    let found = state.contradictions_of(change).into_iter();
+    let said = found.map(|one| (job_of_statement(state, &one.statement), one.to_string()));
+    said.filter_map(|(job, text)| Some(Said::new(job?, text))).collect()
+}
+
 fn read_votes(change: &Change, state: &State) -> Vec<Said> {
     let one = |statement: &StatementDigest, say: &dyn Fn(JobId) -> Said| {
         job_of_statement(state, statement).map(say).into_iter().collect()
@@ -491,19 +498,17 @@ fn read_votes(change: &Change, state: &State) -> Vec<Said> {
             Said::new(job, format!("the members of epoch {epoch} vote"))
                 .moves_to(JobStateKind::Verifying)
         }),
-        Change::VoteRecorded { .. } | Change::AttestationRecorded { .. }
-            if !state.contradictions_of(change).is_empty() =>
-        {
-            let said = state.contradictions_of(change);
-            let said = said.iter().map(|one| (one, job_of_statement(state, &one.statement)));
-            said.filter_map(|(one, job)| Some(Said::new(job?, one.to_string()))).collect()
-        }
         Change::VoteRecorded { vote, .. } => {
+            let against = read_contradictions(change, state);
+            if !against.is_empty() {
+                return against;
+            }
             let (verdict, operator) = (vote.vote().verdict, vote.operator());
             one(&vote.vote().statement, &|job| {
                 Said::new(job, format!("{operator} voted {verdict}"))
             })
         }
+        Change::AttestationRecorded { .. } => read_contradictions(change, state),
         Change::Abstained { operator, statement, reason, .. } => {
             one(statement, &|job| Said::new(job, format!("{operator} abstained: {reason}")))
         }

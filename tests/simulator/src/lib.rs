@@ -24,11 +24,13 @@ mod queue;
 mod random;
 mod requester;
 mod stakes;
+mod sweep;
 mod truth;
 mod verifier;
 mod wire;
 mod world;
 
 pub use plants::Plant;
+pub use sweep::{Sweep, argument, sweep};
 pub use wire::{WireFailure, WirePlant, WireReport, run_wire};
 pub use world::{Failure, Report, run};

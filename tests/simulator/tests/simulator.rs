@@ -1,38 +1,13 @@
 //! Seeds that run with every push, and the bugs on purpose that the simulator has to find.
 
-use std::sync::atomic::{AtomicU64, Ordering};
-
-use proofgrid_simulator::{Plant, Report, run};
+use proofgrid_simulator::{Plant, Report, run, sweep};
 
 /// Seeds of every push; `make sim` runs more.
 const SEEDS: u64 = 500;
 
-/// Every seed up to a bound, on all cores.
-fn run_all(seeds: u64) -> Vec<Report> {
-    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    let next = AtomicU64::new(0);
-    let share = || {
-        let mut reports = Vec::new();
-        loop {
-            let seed = next.fetch_add(1, Ordering::Relaxed);
-            if seed >= seeds {
-                return reports;
-            }
-            match run(seed, None) {
-                Ok(report) => reports.push(report),
-                Err(failure) => panic!("{failure}\nagain: make sim SEEDS=1 FROM={seed}"),
-            }
-        }
-    };
-    std::thread::scope(|scope| {
-        let shares: Vec<_> = (0..cores).map(|_| scope.spawn(share)).collect();
-        shares.into_iter().flat_map(|share| share.join().expect("every seed holds")).collect()
-    })
-}
-
 #[test]
 fn every_seed_of_a_push_holds() {
-    let reports = run_all(SEEDS);
+    let reports = sweep(0..SEEDS, |seed| run(seed, None)).held("sim");
     let sum = |part: fn(&Report) -> u64| reports.iter().map(part).sum::<u64>();
     let (jobs, settled) = (sum(|r| r.jobs), sum(|r| r.settled));
     // A run in which nothing happens would hold every rule.

@@ -1,36 +1,15 @@
 //! Seeds of the second layer that run with every push, and the bugs on purpose that it has to find.
 
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Instant;
-
-use proofgrid_simulator::{WirePlant, WireReport, run_wire};
+use proofgrid_simulator::{WirePlant, WireReport, run_wire, sweep};
 
 /// Seeds of every push; `make sim-wire` runs more.
 const SEEDS: u64 = 20;
 
 #[test]
 fn every_seed_of_a_push_holds() {
-    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    let next = AtomicU64::new(0);
-    let share = || {
-        let mut reports = Vec::new();
-        loop {
-            let seed = next.fetch_add(1, Ordering::Relaxed);
-            if seed >= SEEDS {
-                return reports;
-            }
-            match run_wire(seed, None) {
-                Ok(report) => reports.push(report),
-                Err(failure) => panic!("{failure}\nagain: make sim-wire SEEDS=1 FROM={seed}"),
-            }
-        }
-    };
-    let begin = Instant::now();
-    let reports: Vec<WireReport> = std::thread::scope(|scope| {
-        let shares: Vec<_> = (0..cores).map(|_| scope.spawn(share)).collect();
-        shares.into_iter().flat_map(|share| share.join().expect("every seed holds")).collect()
-    });
-    println!("{SEEDS} seeds in {:?}", begin.elapsed());
+    let swept = sweep(0..SEEDS, |seed| run_wire(seed, None));
+    println!("{}", swept.pace());
+    let reports = swept.held("sim-wire");
     let sum = |part: fn(&WireReport) -> u32| reports.iter().map(part).sum::<u32>();
     // A run in which nothing happens would hold every rule.
     assert!(reports.iter().all(|report| report.jobs == 6 && report.facts > 60));
