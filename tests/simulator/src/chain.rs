@@ -5,9 +5,7 @@ use std::rc::Rc;
 
 use proofgrid_core::batch::BatchLeaf;
 use proofgrid_core::certificate::Certificate;
-use proofgrid_core::ids::{
-    Address, BatchRoot, BlockHash, BlockNumber, CertificateId, EpochNumber, JobId, TxHash,
-};
+use proofgrid_core::ids::{Address, BatchRoot, BlockHash, BlockNumber, EpochNumber, JobId, TxHash};
 use proofgrid_core::job::JobSpec;
 use proofgrid_core::merkle::verify_path;
 use proofgrid_core::statement::{OpenedStatement, Statement, Verdict};
@@ -109,8 +107,6 @@ pub struct Attested {
     pub at: u64,
     /// The call.
     pub by: Landed,
-    /// The certificate.
-    pub id: CertificateId,
 }
 
 /// State of the contracts.
@@ -362,8 +358,7 @@ fn execute(
             let key = (certificate.root, certificate.count);
             let known = state.batches.contains_key(&key);
             if !known && state.check_attest(certificate, second).is_ok() {
-                let id = certificate.id();
-                state.batches.insert(key, Attested { at: second, by: landed, id });
+                state.batches.insert(key, Attested { at: second, by: landed });
             }
         }
         Tx::Settle(settlement) => settle(state, settlement, landed, second, plant, logs),

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use proofgrid_core::certificate::Certificate;
 use proofgrid_core::ids::{
-    Address, Attempt, BlobDigest, CertificateId, EpochNumber, JobId, LeaseToken, StatementDigest,
-    TaskId,
+    Address, Attempt, BatchRoot, BlobDigest, CertificateId, EpochNumber, JobId, LeaseToken,
+    StatementDigest, TaskId,
 };
 use proofgrid_core::network::{
     Answer, Change, Fact, Input, Job, JobEnd, JobStateKind, Lease, LeaseEnd, State,
@@ -99,7 +99,7 @@ pub struct Books {
     votes: BTreeSet<(StatementDigest, EpochNumber, usize, u8)>,
     verdicts: BTreeMap<(usize, StatementDigest), Verdict>,
     attestations: BTreeSet<(CertificateId, usize)>,
-    certified: BTreeSet<CertificateId>,
+    certified: BTreeMap<CertificateId, (BatchRoot, u32)>,
     clash: Option<String>,
 }
 
@@ -230,7 +230,7 @@ impl World {
             }
             self.check_leaf(leaf.statement);
         }
-        if self.books.certified.insert(id) {
+        if self.books.certified.insert(id, (certificate.root, certificate.count)).is_none() {
             self.report.certificates += 1;
         }
     }
@@ -279,8 +279,10 @@ impl World {
     fn check_final(&mut self, subject: SubmissionSubject) {
         let contracts = &self.chain.newest_final().contracts;
         let is_so = match subject {
+            // A batch counts once, whichever of its certificates came first.
             SubmissionSubject::Certificate(id) => {
-                contracts.batches.values().any(|batch| batch.id == id)
+                let batch = self.books.certified.get(&id);
+                batch.is_some_and(|batch| contracts.batches.contains_key(batch))
             }
             SubmissionSubject::Settle(job) => {
                 let paid = contracts.jobs.get(&job);
