@@ -103,6 +103,12 @@ impl Cursor {
         self.stored.checkpoints.iter().rev().skip(1).copied()
     }
 
+    /// The newest checkpoint that does not lie above a block.
+    #[must_use]
+    pub fn newest_up_to(&self, block: BlockNumber) -> Option<BlockRef> {
+        self.stored.checkpoints.iter().rev().find(|point| point.number <= block).copied()
+    }
+
     /// Moves forward to `to` and makes it durable.
     ///
     /// # Errors

@@ -180,6 +180,20 @@ pub async fn standing(chain: &Chain, archive: &Archive, post: &Post) -> Result<S
     }
 }
 
+/// Whether a certificate is attested, at the head.
+///
+/// # Errors
+/// See [`RpcError`].
+pub async fn is_attested(
+    chain: &Chain,
+    contracts: &ContractAddresses,
+    certificate: &Certificate,
+) -> Result<bool, RpcError> {
+    let root = B256::from(*certificate.root.as_bytes());
+    let status = status(chain, contracts, root, certificate.count).await?;
+    Ok(status.finality != Finality::Unknown)
+}
+
 async fn status(
     chain: &Chain,
     contracts: &ContractAddresses,
@@ -257,6 +271,11 @@ async fn settle_standing(
         }
         JobState::Refunded => {
             let reason = "the job's fee was refunded; there is nothing left to settle";
+            Ok(Standing::Void(SubmissionFailure::Refused(reason.into())))
+        }
+        JobState::None => {
+            let reason = "the chain has no such job: the block that created it was final and is \
+                          gone; the fee is with its requester, who can create the job again";
             Ok(Standing::Void(SubmissionFailure::Refused(reason.into())))
         }
         JobState::Open if batch.finality == Finality::Hard => Ok(Standing::Open),

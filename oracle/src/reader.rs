@@ -61,8 +61,8 @@ pub struct ReadSettings {
 pub enum Look {
     /// No new final block.
     Nothing,
-    /// The block at the cursor is no longer on the chain: walk back to this checkpoint (`None`: to
-    /// the start) and look again.
+    /// A block that was final and read is no longer on the chain: walk back to this checkpoint
+    /// (`None`: to the start) and look again.
     Reorged(Option<BlockRef>),
     /// The next range.
     Range(Box<Range>),
@@ -103,12 +103,16 @@ impl ChainReader {
         let Some(final_head) = self.chain.final_head(self.settings.finality).await? else {
             return Ok(Look::Nothing);
         };
+        // A chain that lost blocks may be shorter than what was read of it, as may what an endpoint
+        // knows that is behind: whatever both have tells them apart.
+        let common = cursor.newest_up_to(BlockNumber::new(final_head.number));
+        if let Some(common) = common
+            && !self.is_on_chain(common).await?
+        {
+            return Ok(Look::Reorged(self.last_agreed(cursor).await?));
+        }
         let from = match cursor.position() {
             None => self.settings.start_block,
-            Some(at) if final_head.number < at.number.get() => return Ok(Look::Nothing),
-            Some(at) if !self.is_on_chain(at).await? => {
-                return Ok(Look::Reorged(self.last_agreed(cursor).await?));
-            }
             Some(at) => at.number.get().saturating_add(1),
         };
         if from > final_head.number {

@@ -13,7 +13,7 @@ use std::time::Duration;
 use proofgrid_core::ids::{Address, BlockNumber, ChainContract};
 use proofgrid_core::network::{SubmissionFailure, SubmissionSubject, SubmissionUpdate};
 use proofgrid_core::units::UnixSeconds;
-use proofgrid_proto::convert::{ChainNews, OracleMessage, OracleOrder, ReportedEvent};
+use proofgrid_proto::convert::{ChainNews, OracleMessage, OracleOrder, ReportedEvent, SettleOrder};
 use thiserror::Error;
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
@@ -21,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 use crate::config::{ConfigError, OracleConfig};
 use crate::contracts::{ContractAddresses, check_deployed};
 use crate::cursor::{BlockRef, Cursor, CursorError};
+use crate::finality::FinalityPolicy;
 use crate::key::OracleKey;
 use crate::posts::{self, Archive, PostError};
 use crate::reader::{ChainReader, Look, Range, ReadError, ReadSettings};
@@ -77,6 +78,8 @@ pub struct Oracle {
     poll_interval: Duration,
     dial: DialSettings,
     contracts: ContractAddresses,
+    /// For people.
+    finality: FinalityPolicy,
     session: Option<SessionSender>,
     next_event_id: u64,
     out_range: Option<OutRange>,
@@ -120,6 +123,7 @@ impl Oracle {
             poll_interval: config.poll_interval(),
             dial: DialSettings::new(config, key),
             contracts,
+            finality: config.finality,
             session: None,
             next_event_id: 1,
             out_range: None,
@@ -190,13 +194,7 @@ impl Oracle {
                 )
                 .await
             }
-            OracleOrder::SettleJob(order) => {
-                let subject = SubmissionSubject::Settle(order.opened.job());
-                let task_manager = self.on_chain(self.contracts.task_manager);
-                // What keeps the escrow goes in front of what pays it out.
-                self.take_on(subject, posts::hold(task_manager, &order)).await?;
-                self.take_on(subject, posts::settle(task_manager, &order)).await
-            }
+            OracleOrder::SettleJob(order) => self.take_on_settlement(&order).await,
             OracleOrder::Refused(refused) => {
                 tracing::warn!(text = refused.text, "the dispatcher refused a message");
                 Ok(())
@@ -212,6 +210,24 @@ impl Oracle {
 
     const fn on_chain(&self, contract: Address) -> ChainContract {
         ChainContract { chain: self.dial.chain, contract }
+    }
+
+    async fn take_on_settlement(&mut self, order: &SettleOrder) -> Result<(), OracleError> {
+        // Ordered once its certificate was in a block; final or not, that block may be gone.
+        let certificate = &order.certificate;
+        if self.submitter.is_lost(certificate).await {
+            let subject = SubmissionSubject::Certificate(certificate.id());
+            tracing::warn!(?subject, "it is on the chain no more; posted again");
+            // What was final may still wait for its acknowledgement.
+            self.submitter.forget(subject).await?;
+            let post = posts::attest(self.on_chain(self.contracts.proof_registry), certificate);
+            self.take_on(subject, post).await?;
+        }
+        let subject = SubmissionSubject::Settle(order.opened.job());
+        let task_manager = self.on_chain(self.contracts.task_manager);
+        // What keeps the escrow goes in front of what pays it out.
+        self.take_on(subject, posts::hold(task_manager, order)).await?;
+        self.take_on(subject, posts::settle(task_manager, order)).await
     }
 
     async fn take_on(
@@ -274,16 +290,33 @@ impl Oracle {
             }
             match self.reader.look(&self.cursor).await {
                 Ok(Look::Nothing) => return Ok(()),
-                Ok(Look::Reorged(to)) => {
-                    tracing::warn!(at = ?self.cursor.position(), ?to, "reorg; reading again");
-                    self.cursor.walk_back(to).await?;
-                }
+                Ok(Look::Reorged(to)) => return self.lost_blocks(to).await,
                 Ok(Look::Range(range)) => self.tell_range(*range).await?,
                 Err(error @ (ReadError::Rpc(_) | ReadError::Epoch { .. })) => {
                     tracing::warn!(%error, "reading is held up");
                     return Ok(());
                 }
             }
+        }
+        Ok(())
+    }
+
+    /// Final blocks are gone. What they held is read again where it is now. What was told of them
+    /// stays told: jobs and what is final do not go back. What is still owed is asked for anew, since
+    /// what it stands on may be gone too.
+    async fn lost_blocks(&mut self, to: Option<BlockRef>) -> Result<(), OracleError> {
+        let read_to = self.cursor.position().map(|at| at.number);
+        let agreed = to.map(|at| at.number);
+        tracing::error!(
+            chain = %self.dial.chain, ?read_to, ?agreed, finality = %self.finality,
+            "blocks that were final are gone from the chain: it was reorganised deeper than \
+             `finality`, or its node lost blocks. Jobs, certificates and payments of theirs may be \
+             gone. Reading again from the last block that is still there; compare the RPC with \
+             others, and choose a deeper `finality`"
+        );
+        self.cursor.walk_back(to).await?;
+        if let Some(session) = self.session.take() {
+            session.hang_up();
         }
         Ok(())
     }

@@ -120,6 +120,11 @@ pub struct SessionSender {
 }
 
 impl SessionSender {
+    /// Ends the session. After the next login the dispatcher orders anew whatever it is owed.
+    pub fn hang_up(&self) {
+        self.hang_up.cancel();
+    }
+
     /// Sends, waiting for room in the stream for at most [`SEND_TIMEOUT`]. A dispatcher that does
     /// not read for that long is hung up on.
     ///

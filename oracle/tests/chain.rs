@@ -282,6 +282,33 @@ async fn a_reorg_walks_the_cursor_back_to_the_last_common_block() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_chain_that_came_back_shorter_with_other_blocks_is_told_from_one_that_is_behind() {
+    let net = Net::start().await;
+    let folder = tempfile::tempdir().unwrap();
+    let mut cursor = Cursor::open(folder.path(), CHAIN).unwrap();
+    let reader = reader(&net, 1);
+    mine(&net.chain, 2).await;
+    let snapshot = rpc(&net.chain, "evm_snapshot", serde_json::json!([])).await;
+    read_all(&reader, &mut cursor).await;
+    let common = cursor.position().unwrap();
+    mine(&net.chain, 20).await;
+    read_all(&reader, &mut cursor).await;
+    assert_eq!(cursor.position().unwrap().number.get(), common.number.get() + 20);
+
+    rpc(&net.chain, "evm_revert", serde_json::json!([snapshot])).await;
+    assert!(matches!(reader.look(&cursor).await.unwrap(), Look::Nothing), "it may be behind");
+    // Later than before: other blocks at the heights that were read.
+    rpc(&net.chain, "evm_increaseTime", serde_json::json!([1000])).await;
+    mine(&net.chain, 6).await;
+    let Look::Reorged(Some(to)) = reader.look(&cursor).await.unwrap() else {
+        panic!("the other blocks are seen before the chain has caught up");
+    };
+    assert!(to.number.get() <= common.number.get() + 2, "{to:?} after {common:?}");
+    cursor.walk_back(Some(to)).await.unwrap();
+    assert!(range(&reader, &cursor).await.is_some(), "and it is read again");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn verifiers_read_epochs_and_manifests_from_the_final_chain() {
     let net =
         Net::start_with(&["--slots-in-an-epoch", "2"], deploy::DeployConfig::development()).await;

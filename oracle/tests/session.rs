@@ -114,6 +114,22 @@ impl Stream {
         }
     }
 
+    /// Waits until the oracle has read up to a block; nothing else is acknowledged.
+    async fn read_to(&mut self, block: u64) {
+        loop {
+            match self.hear().await {
+                OracleMessage::Heartbeat { sequence } => {
+                    self.say(OracleOrder::HeartbeatAck { sequence }).await;
+                }
+                OracleMessage::Event(event) => match event.read(CHAIN).unwrap() {
+                    ChainNews::Head { final_block, .. } if final_block.get() >= block => return,
+                    _ => {}
+                },
+                other => panic!("unexpected {other:?}"),
+            }
+        }
+    }
+
     async fn ack(&self, event_id: u64) {
         self.say(OracleOrder::Ack { event_id, refused: None }).await;
     }
@@ -295,6 +311,70 @@ async fn a_certificate_from_the_dispatcher_becomes_final_and_is_told_again_after
     stream.ack(event_id).await;
     running.stop().await;
     assert_eq!(net.sent_by(oracle).await, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn lost_final_blocks_end_the_session_and_a_lost_certificate_is_posted_again() {
+    let net = Net::start().await;
+    let oracle = account(&net.chain, 0x50).await.address();
+    let contracts = net.deployment.contracts;
+    let mut requester = Sender::new(net.chain.clone(), account(&net.chain, 90).await);
+    let created =
+        deploy::create_job(&mut requester, &contracts, &net.new_job(1).await).await.unwrap();
+    let opened = opened(&created.spec, [requester.address(); 2]);
+    let (batch, certificate) = net.certify(&opened.statement, &[0, 1, 2]).await;
+    let (address, mut streams) = dispatcher().await;
+    let folder = tempfile::tempdir().unwrap();
+    mine(&net.chain, 2).await;
+    let snapshot = rpc(&net.chain, "evm_snapshot", serde_json::json!([])).await;
+    let running = Running::start(&config(&net, address, folder.path())).await;
+    let mut stream = open(&mut streams).await;
+    stream.log_in(network(&net), oracle).await;
+    for _ in 0..2 {
+        let (event_id, _) = stream.event().await;
+        stream.ack(event_id).await;
+    }
+    let id = certificate.id();
+    let subject = SubmissionSubject::Certificate(id);
+    let attest = OracleOrder::SubmitCertificate { id, certificate: Box::new(certificate.clone()) };
+    stream.say(attest).await;
+    until_final(&mut stream, &net, subject).await;
+    let head = net.chain.latest().await.unwrap().number;
+    mine(&net.chain, 2).await;
+    stream.read_to(head).await;
+
+    // Nobody has acknowledged that yet when the chain loses what it called final. Asked for its
+    // orders, the dispatcher owes a settlement.
+    rpc(&net.chain, "evm_revert", serde_json::json!([snapshot])).await;
+    rpc(&net.chain, "evm_increaseTime", serde_json::json!([100])).await;
+    mine(&net.chain, 8).await;
+    let mut stream = open(&mut streams).await;
+    stream.log_in(network(&net), oracle).await;
+    let order = settle_order(&net, &created.spec, opened, &batch, certificate);
+    stream.say(OracleOrder::SettleJob(Box::new(order))).await;
+    until_final(&mut stream, &net, subject).await;
+    running.stop().await;
+}
+
+/// Mines until a submission is in a block, and then until it is final; that is not acknowledged.
+async fn until_final(stream: &mut Stream, net: &Net, wanted: SubmissionSubject) {
+    let mut included = false;
+    loop {
+        let (event_id, news) = stream.event().await;
+        let ChainNews::Submission { subject, update } = news else {
+            stream.ack(event_id).await;
+            continue;
+        };
+        match update {
+            SubmissionUpdate::Included(_) if subject == wanted => {
+                included = true;
+                mine(&net.chain, 2).await;
+            }
+            SubmissionUpdate::Final(_) if subject == wanted && included => return,
+            SubmissionUpdate::Failed(failure) => panic!("{subject:?}: {failure:?}"),
+            _ => {}
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -188,6 +188,84 @@ async fn a_reorg_of_our_transaction_is_reported_and_it_is_posted_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn nonces_that_a_lost_chain_gave_back_do_not_hold_up_what_is_out() {
+    let net = Net::start().await;
+    let key = account(&net.chain, 80).await;
+    let folder = tempfile::tempdir().unwrap();
+    let mut submitter = net.submitter(&key, folder.path());
+    let posts = [post(&net, &lone_statement(1)).await, post(&net, &lone_statement(2)).await];
+    let last = post(&net, &lone_statement(3)).await;
+    mine(&net.chain, 1).await;
+    let snapshot = rpc(&net.chain, "evm_snapshot", serde_json::json!([])).await;
+    for post in posts {
+        submitter.enqueue(post.clone()).await.unwrap();
+        sent(&told(&mut submitter).await);
+        assert!(matches!(told(&mut submitter).await, SubmissionUpdate::Included(_)));
+        mine(&net.chain, 3).await;
+        assert!(matches!(told(&mut submitter).await, SubmissionUpdate::Final(_)));
+        submitter.forget(post.purpose.told().unwrap()).await.unwrap();
+    }
+    submitter.enqueue(last).await.unwrap();
+    sent(&told(&mut submitter).await);
+    assert!(matches!(told(&mut submitter).await, SubmissionUpdate::Included(_)));
+
+    // Deeper than final: two nonces are free again, and the third waits for them.
+    rpc(&net.chain, "evm_revert", serde_json::json!([snapshot])).await;
+    mine(&net.chain, 1).await;
+    assert_eq!(told(&mut submitter).await, SubmissionUpdate::Reorged);
+    mine(&net.chain, 1).await;
+    let SubmissionUpdate::Included(_) = told(&mut submitter).await else {
+        panic!("posted again");
+    };
+    assert_eq!(net.sent_by(key.address()).await, 3);
+    mine(&net.chain, 3).await;
+    assert!(matches!(told(&mut submitter).await, SubmissionUpdate::Final(_)));
+    assert_eq!(net.sent_by(key.address()).await, 3, "two of them did nothing");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_settlement_of_a_job_that_the_chain_lost_says_so_and_pays_when_it_is_back() {
+    let net = Net::start().await;
+    let contracts = net.deployment.contracts;
+    let key = account(&net.chain, 80).await;
+    let folder = tempfile::tempdir().unwrap();
+    let mut submitter = net.submitter(&key, folder.path());
+    let mut requester = Sender::new(net.chain.clone(), account(&net.chain, 90).await);
+    let snapshot = rpc(&net.chain, "evm_snapshot", serde_json::json!([])).await;
+    let job = net.new_job(1).await;
+    let created = deploy::create_job(&mut requester, &contracts, &job).await.unwrap();
+    mine(&net.chain, 8).await;
+    let opened = opened(&created.spec, [key.address(), requester.address()]);
+    rpc(&net.chain, "evm_revert", serde_json::json!([snapshot])).await;
+    mine(&net.chain, 9).await;
+
+    let (batch, certificate) = net.certify(&opened.statement, &[0, 1, 2, 3]).await;
+    let order = settle_order(&net, &created.spec, opened, &batch, certificate.clone());
+    let settlement = posts::settle(net.task_manager(), &order).unwrap();
+    submitter.enqueue(settlement.clone()).await.unwrap();
+    let SubmissionUpdate::Failed(SubmissionFailure::Refused(reason)) = told(&mut submitter).await
+    else {
+        panic!("there is nothing to settle");
+    };
+    assert!(reason.contains("the chain has no such job"), "{reason}");
+
+    // Its requester creates it again; the dispatcher orders again whatever failed.
+    let mut requester = Sender::new(net.chain.clone(), account(&net.chain, 90).await);
+    let again = deploy::create_job(&mut requester, &contracts, &job).await.unwrap();
+    assert_eq!(again.job, created.job, "the same words, the same job");
+    assert!(submitter.is_lost(&certificate).await);
+    submitter.enqueue(posts::attest(net.registry(), &certificate).unwrap()).await.unwrap();
+    assert!(!submitter.is_lost(&certificate).await, "it is on its way");
+    sent(&told(&mut submitter).await);
+    assert!(matches!(told(&mut submitter).await, SubmissionUpdate::Included(_)));
+    submitter.enqueue(settlement).await.unwrap();
+    sent(&told(&mut submitter).await);
+    let escrow = deploy::escrow(&requester, contracts.task_manager, created.job).await.unwrap();
+    assert_eq!(escrow.state, JobState::Settled);
+    assert!(!submitter.is_lost(&certificate).await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_somebody_else_posted_is_found_and_costs_nothing() {
     let mut net = Net::start().await;
     let key = account(&net.chain, 80).await;

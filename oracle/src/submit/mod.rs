@@ -8,6 +8,8 @@
 //!   another one while the old nonce is open;
 //! - nothing is offered more for what has become pointless: its nonce is used up by an empty
 //!   transaction, since all that follow wait for it;
+//! - nonces that a chain gave back when it lost final blocks are used up by empty transactions, or
+//!   nothing above them would ever be mined ([`gap`]);
 //! - the contract's own state decides whether something is done, whoever did it;
 //! - `Final` is said under the chain's finality policy alone, and until then every step looks
 //!   again, so a reorg of our own transaction is seen, reported and repaired by sending the same
@@ -15,6 +17,7 @@
 
 pub mod classify;
 pub mod fees;
+mod gap;
 pub mod record;
 mod withdraw;
 
@@ -25,6 +28,7 @@ use alloy::eips::BlockId;
 use alloy::network::TransactionBuilder;
 use alloy::primitives::{Address as EvmAddress, B256, Bytes, TxKind, U256};
 use alloy::rpc::types::{Header, TransactionReceipt, TransactionRequest};
+use proofgrid_core::certificate::Certificate;
 use proofgrid_core::ids::{BlockHash, BlockNumber, TxHash};
 use proofgrid_core::network::{SubmissionFailure, SubmissionSubject, SubmissionUpdate};
 use thiserror::Error;
@@ -94,6 +98,8 @@ pub struct Submitter {
     /// Head at which each transaction was last broadcast by this process; empty after a restart, so
     /// that everything is broadcast once more.
     broadcast_at: BTreeMap<Purpose, u64>,
+    /// Head at which nonces that nobody holds were last looked for.
+    gap_closed_at: Option<u64>,
 }
 
 /// What one step sees of the chain.
@@ -115,7 +121,14 @@ impl Submitter {
         folder: &Path,
     ) -> Result<Self, RecordError> {
         let records = Records::open(folder, chain.id(), key.address())?;
-        Ok(Self { chain, key, settings, records, broadcast_at: BTreeMap::new() })
+        Ok(Self {
+            chain,
+            key,
+            settings,
+            records,
+            broadcast_at: BTreeMap::new(),
+            gap_closed_at: None,
+        })
     }
 
     /// Takes a submission on; durable when it returns. One that is known already is not taken
@@ -208,6 +221,7 @@ impl Submitter {
                 None => self.drop_ended(purpose).await?,
             }
         }
+        self.close_gap(&view).await?;
         Ok(updates)
     }
 
@@ -333,6 +347,23 @@ impl Submitter {
         raised.signed_at = view.latest.number;
         raised.offers.push(self.key.sign(&self.unsigned(post, &raised), offer)?);
         self.record_and_send(post, raised, view).await
+    }
+
+    /// Whether a certificate that was posted once is neither on the chain nor on its way there. No
+    /// when the chain does not answer: whoever asks is asked again.
+    pub async fn is_lost(&self, certificate: &Certificate) -> bool {
+        let record = self.records.get(Purpose::Certificate(certificate.id()));
+        if record.is_some_and(|record| !record.phase.is_over()) {
+            return false;
+        }
+        let contracts = &self.settings.archive.contracts;
+        match posts::is_attested(&self.chain, contracts, certificate).await {
+            Ok(attested) => !attested,
+            Err(error) => {
+                tracing::debug!(%error, "whether a certificate is still there is not known");
+                false
+            }
+        }
     }
 
     async fn is_nonce_used(&self, nonce: u64) -> Result<bool, RpcError> {

@@ -286,15 +286,18 @@ impl Records {
         self.stored.records.iter().find(|record| record.post.purpose == purpose)
     }
 
-    /// The first nonce above every nonce that may be in use by a record that is not over.
-    #[must_use]
-    pub fn nonce_floor(&self) -> u64 {
-        let broadcast = |record: &Record| match &record.phase {
+    /// Every nonce that may be in use by a record that is not over.
+    pub fn nonces(&self) -> impl Iterator<Item = u64> + '_ {
+        self.stored.records.iter().filter_map(|record| match &record.phase {
             Phase::Included { own: Some(broadcast), .. } => Some(broadcast.nonce),
             phase => phase.out().map(|broadcast| broadcast.nonce),
-        };
-        let used = self.stored.records.iter().filter_map(broadcast).max();
-        used.map_or(0, |nonce| nonce.saturating_add(1))
+        })
+    }
+
+    /// The first nonce above all of those.
+    #[must_use]
+    pub fn nonce_floor(&self) -> u64 {
+        self.nonces().max().map_or(0, |nonce| nonce.saturating_add(1))
     }
 
     /// Adds a record at the end; durable when it returns.

@@ -38,6 +38,18 @@ impl Submitter {
         Ok(None)
     }
 
+    /// A transaction that does nothing.
+    pub(super) fn empty(&self, nonce: u64) -> Unsigned {
+        Unsigned {
+            chain: self.chain.id(),
+            nonce,
+            gas_limit: EMPTY_GAS,
+            to: TxKind::Call(self.sender()),
+            value: U256::ZERO,
+            input: Bytes::new(),
+        }
+    }
+
     /// An empty transaction under the nonce of what is out there.
     pub(super) async fn replace_by_nothing(
         &mut self,
@@ -46,14 +58,7 @@ impl Submitter {
         offer: Offer,
         view: &View,
     ) -> Result<Option<SubmissionUpdate>, SubmitError> {
-        let empty = Unsigned {
-            chain: self.chain.id(),
-            nonce: broadcast.nonce,
-            gas_limit: EMPTY_GAS,
-            to: TxKind::Call(self.sender()),
-            value: U256::ZERO,
-            input: Bytes::new(),
-        };
+        let empty = self.empty(broadcast.nonce);
         let mut withdrawn = broadcast;
         withdrawn.signed_at = view.latest.number;
         withdrawn.offers.push(self.key.sign(&empty, offer)?);
