@@ -30,3 +30,26 @@ pub const BLOB_CHUNK_BYTES: usize = 256 << 10;
 pub const BLOB_BYTES_MAX: u64 = proofgrid_core::limits::INPUT_BYTES_MAX;
 /// Blobs whose length is remembered after they were stored: those that provers may deliver at once.
 pub const BLOBS_LATELY_MAX: usize = 16_384;
+/// Bytes of one part of an upload to a bucket (8 MiB; the protocol wants at least 5 MiB). What is no
+/// longer goes in one request.
+pub const BUCKET_PART_BYTES: usize = 8 << 20;
+/// Bytes of one read from a bucket (1 MiB, as most proofs): a download holds as much in memory.
+pub const BUCKET_READ_BYTES: u64 = 1 << 20;
+/// Reads of one blob from a bucket that run at a time.
+pub const BUCKET_READS_MAX: usize = 4;
+/// Uploads to a bucket at a time; each holds one part in memory.
+pub const BUCKET_PUTS_MAX: usize = 4;
+/// Longest wait for a connection to an object store.
+pub const BUCKET_CONNECT_TIME_MAX: Duration = Duration::from_secs(3);
+/// Longest run of one request to an object store, of which the largest carries one part. With
+/// [`BUCKET_RETRY_TIME_MAX`] no step takes longer than the 30 s that a gRPC call may take.
+pub const BUCKET_REQUEST_TIME_MAX: Duration = Duration::from_secs(20);
+/// Times that one request to an object store is repeated before its caller is told.
+pub const BUCKET_RETRIES_MAX: usize = 8;
+/// Time after which a request to an object store is not repeated any more.
+pub const BUCKET_RETRY_TIME_MAX: Duration = Duration::from_secs(10);
+/// First and longest pause between two tries of a request to an object store.
+pub const BUCKET_PAUSES: (Duration, Duration) =
+    (Duration::from_millis(100), Duration::from_secs(2));
+/// Most bytes of what an object store says that are taken into an error.
+pub const BUCKET_PROBLEM_BYTES_MAX: usize = 512;

@@ -106,7 +106,8 @@ fn every_crate_is_in_the_table() {
         let folder = package.manifest_path.parent().and_then(|path| path.file_name());
         assert_eq!(folder, Some(name), "package and folder have one name");
         assert!(
-            listed.contains(name) || ["tests", "fuzz", "simulator", "benches"].contains(&name),
+            listed.contains(name)
+                || ["tests", "fuzz", "objects", "simulator", "benches"].contains(&name),
             "{name} is new"
         );
     }
@@ -117,7 +118,7 @@ fn heavy_libraries_have_one_home() {
     let mut faults = Vec::new();
     for package in members() {
         let Some(name) = short_name(&package) else { continue };
-        if ["tests", "fuzz", "simulator", "benches"].contains(&name) {
+        if ["tests", "fuzz", "objects", "simulator", "benches"].contains(&name) {
             continue;
         }
         for dependency in production_dependencies(&package) {

@@ -100,9 +100,12 @@ const fn classify_blob(error: &BlobError) -> (Code, Reason) {
         BlobError::Busy { .. } => (Code::ResourceExhausted, Reason::Busy),
         BlobError::Range { .. } => (Code::OutOfRange, Reason::Limit),
         BlobError::Source { .. } | BlobError::Interrupted { .. } => (Code::Aborted, Reason::Busy),
-        BlobError::Directory { .. } | BlobError::Damaged { .. } | BlobError::Io { .. } => {
-            (Code::Internal, Reason::Internal)
-        }
+        BlobError::Away { .. } => (Code::Unavailable, Reason::Busy),
+        BlobError::Directory { .. }
+        | BlobError::Bucket { .. }
+        | BlobError::Refused { .. }
+        | BlobError::Damaged { .. }
+        | BlobError::Io { .. } => (Code::Internal, Reason::Internal),
     }
 }
 
@@ -120,6 +123,11 @@ fn text_of(error: &EdgeError, code: Code) -> String {
     if code == Code::Internal {
         tracing::error!(%error, "a call failed by this dispatcher's fault");
         return "the dispatcher failed; its operator finds the cause in its log".to_owned();
+    }
+    // Where the blobs lie is the operator's business.
+    if let EdgeError::Blob(BlobError::Away { .. }) = error {
+        tracing::warn!(%error, "a call has to be repeated");
+        return "the dispatcher's blobs cannot be reached now; try again later".to_owned();
     }
     error.to_string()
 }
@@ -210,6 +218,16 @@ mod tests {
                 Refusal::StaleLease(TaskId::ZERO).into(),
                 Code::FailedPrecondition,
                 Reason::StaleLease,
+            ),
+            (
+                BlobError::Away {
+                    action: "read",
+                    what: digest.to_string(),
+                    problem: "no route to 10.0.0.7".to_owned(),
+                }
+                .into(),
+                Code::Unavailable,
+                Reason::Busy,
             ),
             (
                 BlobError::WrongDigest { expected: digest, got: digest }.into(),

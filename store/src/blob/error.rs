@@ -17,6 +17,14 @@ pub enum BlobError {
         /// What the system said.
         problem: String,
     },
+    /// The bucket's settings cannot be used.
+    #[error("cannot use the bucket {name:?}: {problem}; correct the settings of the blobs")]
+    Bucket {
+        /// The bucket.
+        name: String,
+        /// What is wrong.
+        problem: String,
+    },
     /// The blob is not here.
     #[error("blob {digest} is not stored here; upload it or ask another source")]
     Missing {
@@ -92,6 +100,32 @@ pub enum BlobError {
         /// Which blob.
         digest: BlobDigest,
     },
+    /// The object store does not answer or fails. The same succeeds once it is back.
+    #[error(
+        "cannot {action} {what} now, the object store is away: {problem}; nothing is lost. Check \
+         that it runs and can be reached from here"
+    )]
+    Away {
+        /// What was tried.
+        action: &'static str,
+        /// With what: a digest, or the bucket.
+        what: String,
+        /// What the connection or the object store said.
+        problem: String,
+    },
+    /// The object store refuses. The same succeeds once somebody has changed something.
+    #[error(
+        "cannot {action} {what}, the object store refuses: {problem}; check that the bucket exists \
+         and that these credentials may read, write, list and delete in it"
+    )]
+    Refused {
+        /// What was tried.
+        action: &'static str,
+        /// With what: a digest, or the bucket.
+        what: String,
+        /// What the object store said.
+        problem: String,
+    },
     /// The file system failed.
     #[error("cannot {action} blob {digest}: {problem}; check disk space and permissions")]
     Io {
@@ -105,6 +139,12 @@ pub enum BlobError {
 }
 
 impl BlobError {
+    /// Whether the same succeeds later without anybody changing anything here.
+    #[must_use]
+    pub const fn is_away(&self) -> bool {
+        matches!(self, Self::Away { .. })
+    }
+
     pub(super) fn io(
         action: &'static str,
         digest: BlobDigest,

@@ -5,8 +5,12 @@
 //! renamed to its name. An interrupted upload keeps its partial file and resumes at its length.
 //! Partial files belong to one owner each, so that nobody can spoil another's upload.
 //!
+//! Whole blobs lie in the same directory or in a bucket of an S3-compatible object store; partial
+//! files are always local, and a blob goes to the bucket after its check.
+//!
 //! Every path is built from a digest and an address, never from a string that came from outside.
 
+mod bucket;
 mod error;
 mod lately;
 mod upload;
@@ -23,25 +27,31 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
-use futures::stream::{BoxStream, Stream, StreamExt};
+use futures::stream::{BoxStream, Stream, StreamExt, TryStreamExt};
 use object_store::local::LocalFileSystem;
 use object_store::path::Path as ObjectPath;
 use object_store::{ObjectStore, ObjectStoreExt};
 use proofgrid_core::ids::{Address, BlobDigest};
 use proofgrid_core::units::ByteCount;
 
+pub use self::bucket::{BucketConfig, BucketCredentials};
 pub use self::error::BlobError;
 pub use self::upload::Upload;
 
+use self::bucket::Bucket;
 use self::lately::Lately;
 use crate::blocking::complete;
-use crate::limits::{BLOB_BYTES_MAX, BLOB_CHUNK_BYTES};
+use crate::limits::{
+    BLOB_BYTES_MAX, BLOB_CHUNK_BYTES, BUCKET_READ_BYTES, BUCKET_READS_MAX, BUCKET_RETRIES_MAX,
+};
 
 /// How a blob store is opened.
 #[derive(Clone, Debug)]
 pub struct BlobStoreConfig {
-    /// Directory of the blobs; created if missing.
+    /// Directory of the blobs and of what is on its way; created if missing.
     pub directory: PathBuf,
+    /// Where whole blobs lie instead of in the directory.
+    pub bucket: Option<BucketConfig>,
     /// Most bytes of one blob.
     pub blob_bytes_max: ByteCount,
 }
@@ -50,7 +60,11 @@ impl BlobStoreConfig {
     /// A store in `directory` with the network's limit.
     #[must_use]
     pub fn new(directory: impl Into<PathBuf>) -> Self {
-        Self { directory: directory.into(), blob_bytes_max: ByteCount::new(BLOB_BYTES_MAX) }
+        Self {
+            directory: directory.into(),
+            bucket: None,
+            blob_bytes_max: ByteCount::new(BLOB_BYTES_MAX),
+        }
     }
 }
 
@@ -63,7 +77,7 @@ pub enum Stored {
     Known,
 }
 
-/// What the directory says about a blob.
+/// What the directory or bucket says about a blob.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BlobFacts {
     /// Its length.
@@ -78,35 +92,81 @@ type UploadKey = (BlobDigest, Address);
 /// A content-addressed store; cheap to clone.
 #[derive(Clone, Debug)]
 pub struct BlobStore {
-    objects: Arc<LocalFileSystem>,
+    /// Partial files, and whole blobs unless there is a bucket.
+    files: Arc<LocalFileSystem>,
     directory: Arc<Path>,
+    /// Whole blobs.
+    objects: Arc<dyn ObjectStore>,
+    bucket: Option<Bucket>,
     blob_bytes_max: ByteCount,
     running: Arc<Mutex<HashSet<UploadKey>>>,
     lately: Arc<Lately>,
 }
 
 impl BlobStore {
-    /// Opens or creates a store.
+    /// Opens or creates a store. A bucket is not asked anything yet, see [`Self::check`].
     ///
     /// # Errors
-    /// [`BlobError::Directory`] if the directory cannot be created or read.
+    /// [`BlobError::Directory`] if the directory cannot be created or read; [`BlobError::Bucket`] if
+    /// the bucket's settings cannot be used.
     pub fn open(config: &BlobStoreConfig) -> Result<Self, BlobError> {
+        Self::open_with(config, BUCKET_RETRIES_MAX)
+    }
+
+    fn open_with(config: &BlobStoreConfig, retries_max: usize) -> Result<Self, BlobError> {
         let refuse =
             |problem: String| BlobError::Directory { directory: config.directory.clone(), problem };
         for part in ["partial", "blobs"] {
             std::fs::create_dir_all(config.directory.join(part))
                 .map_err(|error| refuse(error.to_string()))?;
         }
-        let objects = LocalFileSystem::new_with_prefix(&config.directory)
+        let files = LocalFileSystem::new_with_prefix(&config.directory)
             .map_err(|error| refuse(error.to_string()))?
             .with_fsync(true);
+        let files = Arc::new(files);
+        let open = |bucket: &BucketConfig| Bucket::open(bucket, retries_max);
+        let bucket = config.bucket.as_ref().map(open).transpose()?;
+        let objects: Arc<dyn ObjectStore> = match &bucket {
+            Some(bucket) => bucket.objects(),
+            None => Arc::<LocalFileSystem>::clone(&files),
+        };
         Ok(Self {
-            objects: Arc::new(objects),
+            files,
             directory: config.directory.as_path().into(),
+            objects,
+            bucket,
             blob_bytes_max: config.blob_bytes_max,
             running: Arc::default(),
             lately: Arc::default(),
         })
+    }
+
+    /// Asks a bucket whether it is there and lets this process in, so that wrong settings are told
+    /// at the start and not by the first blob. A directory was asked when it was opened.
+    ///
+    /// # Errors
+    /// [`BlobError::Refused`] or [`BlobError::Away`].
+    pub async fn check(&self) -> Result<(), BlobError> {
+        if self.bucket.is_none() {
+            return Ok(());
+        }
+        let listed = self.objects.list(Some(&ObjectPath::from("blobs"))).next().await;
+        let listed =
+            listed.transpose().map_err(|error| bucket::failed("list", &"the bucket", error));
+        listed.map(|_| ())
+    }
+
+    /// What a failure of the place of the blobs means.
+    fn failed(
+        &self,
+        action: &'static str,
+        digest: BlobDigest,
+        error: object_store::Error,
+    ) -> BlobError {
+        match &self.bucket {
+            Some(_) => bucket::failed(action, &digest, error),
+            None => BlobError::io(action, digest, error),
+        }
     }
 
     /// Starts or resumes an upload of `length` bytes with this digest.
@@ -139,7 +199,7 @@ impl BlobStore {
         owner: Address,
         digest: BlobDigest,
     ) -> Result<ByteCount, BlobError> {
-        match complete(self.objects.head(&partial_path((digest, owner)))).await {
+        match complete(self.files.head(&partial_path((digest, owner)))).await {
             Ok(meta) => Ok(ByteCount::new(meta.size)),
             Err(object_store::Error::NotFound { .. }) => Ok(ByteCount::ZERO),
             Err(error) => Err(BlobError::io("look up", digest, error)),
@@ -209,7 +269,7 @@ impl BlobStore {
                 Ok(Some(BlobFacts { length, stored_at }))
             }
             Err(object_store::Error::NotFound { .. }) => Ok(None),
-            Err(error) => Err(BlobError::io("look up", digest, error)),
+            Err(error) => Err(self.failed("look up", digest, error)),
         }
     }
 
@@ -227,10 +287,17 @@ impl BlobStore {
     /// [`BlobError::Missing`]; [`BlobError::TooLong`] above `bytes_max`; [`BlobError::Damaged`] if
     /// the disk no longer holds what was stored.
     pub async fn get(&self, digest: BlobDigest, bytes_max: ByteCount) -> Result<Bytes, BlobError> {
-        let store = self.clone();
-        crate::blocking::spawn(move || store.get_blocking(digest, bytes_max))
-            .await
-            .map_err(|_| BlobError::Interrupted { digest })?
+        let read = match &self.bucket {
+            Some(_) => {
+                let bytes = self.collect(digest, bytes_max).await?;
+                crate::blocking::spawn(move || checked(digest, bytes))
+            }
+            None => {
+                let store = self.clone();
+                crate::blocking::spawn(move || store.get_blocking(digest, bytes_max))
+            }
+        };
+        read.await.map_err(|_| BlobError::Interrupted { digest })?
     }
 
     /// As [`Self::get`], for work that has a thread of its own already: one change of threads for
@@ -243,6 +310,11 @@ impl BlobStore {
         digest: BlobDigest,
         bytes_max: ByteCount,
     ) -> Result<Bytes, BlobError> {
+        if self.bucket.is_some() {
+            let runtime = tokio::runtime::Handle::try_current()
+                .map_err(|_none| BlobError::Interrupted { digest })?;
+            return checked(digest, runtime.block_on(self.collect(digest, bytes_max))?);
+        }
         let failed = |error: std::io::Error| match error.kind() {
             std::io::ErrorKind::NotFound => BlobError::Missing { digest },
             _ => BlobError::io("read", digest, error),
@@ -255,8 +327,26 @@ impl BlobStore {
         }
         let mut bytes = Vec::with_capacity(usize::try_from(length.get()).unwrap_or(0));
         file.read_to_end(&mut bytes).map_err(failed)?;
-        let got = upload::digest_of(&bytes);
-        if got == digest { Ok(bytes.into()) } else { Err(BlobError::Damaged { digest, got }) }
+        checked(digest, bytes.into())
+    }
+
+    /// The bytes of a blob in a bucket, unchecked.
+    async fn collect(&self, digest: BlobDigest, bytes_max: ByteCount) -> Result<Bytes, BlobError> {
+        let length = self.length(digest).await?.ok_or(BlobError::Missing { digest })?;
+        if length > bytes_max {
+            return Err(BlobError::TooLong { digest, got: length, max: bytes_max });
+        }
+        let end = length.get();
+        let starts = (0..end).step_by(BUCKET_READ_BYTES as usize);
+        let reads = starts.map(|start| {
+            self.read(digest, start..start.saturating_add(BUCKET_READ_BYTES).min(end))
+        });
+        let parts = futures::stream::iter(reads).buffered(BUCKET_READS_MAX);
+        let parts: Vec<Bytes> = parts.try_collect().await?;
+        Ok(match <[Bytes; 1]>::try_from(parts) {
+            Ok([whole]) => whole,
+            Err(parts) => parts.concat().into(),
+        })
     }
 
     /// Part of a blob; the digest cannot be checked on a part.
@@ -272,9 +362,16 @@ impl BlobStore {
         if range.start >= range.end || range.end > length.get() {
             return Err(BlobError::Range { digest, start: range.start, end: range.end, length });
         }
-        complete(self.objects.get_range(&blob_path(digest), range))
-            .await
-            .map_err(|error| BlobError::io("read", digest, error))
+        self.read(digest, range).await
+    }
+
+    /// Part of a blob that is long enough.
+    async fn read(&self, digest: BlobDigest, range: Range<u64>) -> Result<Bytes, BlobError> {
+        match complete(self.objects.get_range(&blob_path(digest), range)).await {
+            Ok(bytes) => Ok(bytes),
+            Err(object_store::Error::NotFound { .. }) => Err(BlobError::Missing { digest }),
+            Err(error) => Err(self.failed("read", digest, error)),
+        }
     }
 
     /// The blob from `offset` on in chunks of 256 KiB; whoever receives all of it checks the digest.
@@ -292,16 +389,22 @@ impl BlobStore {
         if offset > end {
             return Err(BlobError::Range { digest, start: offset, end, length });
         }
+        let step = if self.bucket.is_some() { BUCKET_READ_BYTES } else { BLOB_CHUNK_BYTES as u64 };
         let store = self.clone();
-        let chunks = futures::stream::try_unfold(offset, move |start| {
+        let chunks = futures::stream::try_unfold((offset, Bytes::new()), move |(at, held)| {
             let store = store.clone();
             async move {
-                if start >= end {
-                    return Ok(None);
+                let (mut at, mut held) = (at, held);
+                if held.is_empty() {
+                    if at >= end {
+                        return Ok(None);
+                    }
+                    let stop = at.saturating_add(step).min(end);
+                    held = store.read(digest, at..stop).await?;
+                    at = stop;
                 }
-                let stop = start.saturating_add(BLOB_CHUNK_BYTES as u64).min(end);
-                let chunk = store.get_range(digest, start..stop).await?;
-                Ok(Some((chunk, stop)))
+                let chunk = held.split_to(held.len().min(BLOB_CHUNK_BYTES));
+                Ok(Some((chunk, (at, held))))
             }
         });
         Ok(chunks.boxed())
@@ -312,23 +415,29 @@ impl BlobStore {
     /// # Errors
     /// What the file system says.
     pub async fn delete(&self, digest: BlobDigest) -> Result<bool, BlobError> {
+        // A bucket does not tell whether there was anything to remove.
+        if self.bucket.is_some() && !self.exists(digest).await? {
+            return Ok(false);
+        }
         self.lately.forget(&digest);
         let deleted = complete(self.objects.delete(&blob_path(digest))).await;
         self.lately.forget(&digest);
         match deleted {
             Ok(()) => Ok(true),
             Err(object_store::Error::NotFound { .. }) => Ok(false),
-            Err(error) => Err(BlobError::io("delete", digest, error)),
+            Err(error) => Err(self.failed("delete", digest, error)),
         }
     }
 
     /// The digests of all blobs that are here, in no order. Files with other names are passed over.
     ///
-    /// An item is an error when the directory cannot be listed.
+    /// An item is an error when the directory or bucket cannot be listed.
     #[must_use]
     pub fn digests(&self) -> BoxStream<'static, Result<BlobDigest, BlobError>> {
-        let digest = |listed: object_store::Result<object_store::ObjectMeta>| match listed {
+        let in_bucket = self.bucket.is_some();
+        let digest = move |listed: object_store::Result<object_store::ObjectMeta>| match listed {
             Ok(meta) => digest_at(&meta.location).map(Ok),
+            Err(error) if in_bucket => Some(Err(bucket::failed("list", &"the bucket", error))),
             Err(error) => {
                 let (directory, problem) = ("blobs".into(), error.to_string());
                 Some(Err(BlobError::Directory { directory, problem }))
@@ -347,6 +456,12 @@ impl BlobStore {
     pub async fn sweep_partial(&self, age: Duration) -> Result<usize, BlobError> {
         upload::sweep(self, age).await
     }
+}
+
+/// The bytes of a blob, if they are still those that it is named by.
+fn checked(digest: BlobDigest, bytes: Bytes) -> Result<Bytes, BlobError> {
+    let got = upload::digest_of(&bytes);
+    if got == digest { Ok(bytes) } else { Err(BlobError::Damaged { digest, got }) }
 }
 
 /// `blobs/ab/abcd...`: 256 directories keep each one small.

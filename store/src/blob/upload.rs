@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Write};
+use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
@@ -14,9 +15,10 @@ use proofgrid_core::ids::BlobDigest;
 use proofgrid_core::units::ByteCount;
 
 use super::error::BlobError;
+use super::lately::Ticket;
 use super::{BlobStore, Stored, UploadKey, blob_path, partial_path};
 use crate::blocking::complete;
-use crate::limits::BLOB_CHUNK_BYTES;
+use crate::limits::{BLOB_CHUNK_BYTES, BUCKET_PART_BYTES};
 
 /// The digest that names these bytes.
 pub(super) fn digest_of(bytes: &[u8]) -> BlobDigest {
@@ -53,7 +55,7 @@ impl Drop for Running {
 
 /// The partial file. Moves to a blocking thread and back for each step; if the upload is dropped
 /// meanwhile, the step still ends before the key is free again.
-struct Partial {
+pub(super) struct Partial {
     file: File,
     path: PathBuf,
     hasher: Keccak256,
@@ -102,6 +104,36 @@ impl Partial {
     fn remove(self) -> std::io::Result<()> {
         std::fs::remove_file(&self.path)
     }
+
+    /// Bytes that the file holds.
+    pub(super) const fn written(&self) -> u64 {
+        self.written
+    }
+
+    /// Reads the part of the file that begins at `start`, for a bucket.
+    pub(super) async fn part(
+        digest: BlobDigest,
+        partial: Box<Self>,
+        start: u64,
+    ) -> Result<(Box<Self>, Bytes), BlobError> {
+        let left = partial.written.saturating_sub(start);
+        let length =
+            usize::try_from(left).map_or(BUCKET_PART_BYTES, |left| left.min(BUCKET_PART_BYTES));
+        let step = move || {
+            let mut bytes = vec![0; length];
+            partial.file.read_exact_at(&mut bytes, start)?;
+            Ok((partial, bytes.into()))
+        };
+        blocking(digest, "read", step).await
+    }
+
+    /// Removes the file, whose bytes are stored.
+    pub(super) async fn remove_file(
+        digest: BlobDigest,
+        partial: Box<Self>,
+    ) -> Result<(), BlobError> {
+        blocking(digest, "remove", move || partial.remove()).await
+    }
 }
 
 /// A running upload. Dropping it keeps what was written, so that it can be resumed.
@@ -144,7 +176,7 @@ impl Upload {
         } else {
             let running = Running::enter(store, key)?;
             let path = store
-                .objects
+                .files
                 .path_to_filesystem(&partial_path(key))
                 .map_err(|error| BlobError::io("name", key.0, error))?;
             let opened = blocking(key.0, "open", move || {
@@ -221,7 +253,8 @@ impl Upload {
         }
     }
 
-    /// Checks length and digest, flushes and gives the blob its name. Durable when it returns.
+    /// Checks length and digest, flushes and gives the blob its name, or stores it in the bucket.
+    /// Durable when it returns; while the bucket is away, what was written stays and can be resumed.
     ///
     /// # Errors
     /// [`BlobError::WrongLength`] when bytes are missing (resumable), [`BlobError::WrongDigest`]
@@ -245,16 +278,29 @@ impl Upload {
             blocking(digest, "remove", move || partial.remove()).await?;
             return Err(BlobError::WrongDigest { expected: digest, got });
         }
-        let partial =
+        let ticket = match &self.store.bucket {
+            Some(bucket) => {
+                let ticket = self.store.lately.ticket();
+                bucket.put(digest, partial).await?;
+                ticket
+            }
+            None => self.name(partial).await?,
+        };
+        self.store.lately.note(ticket, digest, self.length);
+        Ok(Stored::New)
+    }
+
+    /// Flushes the partial file and gives it the blob's name.
+    async fn name(&self, partial: Box<Partial>) -> Result<Ticket, BlobError> {
+        let digest = self.key.0;
+        let _partial =
             blocking(digest, "flush", move || partial.file.sync_all().map(|()| partial)).await?;
         let ticket = self.store.lately.ticket();
         // The rename flushes both directories; another owner may have stored the same bytes.
-        complete(self.store.objects.rename(&partial_path(self.key), &blob_path(digest)))
+        complete(self.store.files.rename(&partial_path(self.key), &blob_path(digest)))
             .await
             .map_err(|error| BlobError::io("name", digest, error))?;
-        self.store.lately.note(ticket, digest, self.length);
-        drop(partial);
-        Ok(Stored::New)
+        Ok(ticket)
     }
 
     /// A sender that lies about the length of a known blob is told so.
@@ -294,7 +340,7 @@ async fn blocking<T: Send + 'static>(
 pub(super) async fn sweep(store: &BlobStore, age: Duration) -> Result<usize, BlobError> {
     let refuse = |problem: String| BlobError::Directory { directory: "partial".into(), problem };
     let directory = store
-        .objects
+        .files
         .path_to_filesystem(&object_store::path::Path::from("partial"))
         .map_err(|error| refuse(error.to_string()))?;
     let running: HashSet<String> = match store.running.lock() {
