@@ -1,5 +1,6 @@
 //! Cutting a job: reads the input, compares the claim, asks the program for segments.
 
+use proofgrid_core::ids::{Claim, ProgramId};
 use proofgrid_core::job::JobSpec;
 use proofgrid_core::network::{Input, JobPlan, PlannedSegment, Workforce};
 use proofgrid_core::units::ByteCount;
@@ -7,7 +8,7 @@ use proofgrid_proofs::program::{PlanError, PlanRequest, Program, Registry, Segme
 use proofgrid_store::blob::BlobError;
 use thiserror::Error;
 
-use super::{EffectParts, PlanJob};
+use super::{EffectParts, PlanJob, outlast};
 use crate::limits::{PLAN_PAUSE, PLAN_TRIES_MAX};
 
 #[cfg(test)]
@@ -26,9 +27,9 @@ pub enum PlanRefusal {
     #[error("the input's claim is {got}, the job expects {expected}; compute the claim again")]
     Claim {
         /// The job's.
-        expected: proofgrid_core::ids::Claim,
+        expected: Claim,
         /// The input's.
-        got: proofgrid_core::ids::Claim,
+        got: Claim,
     },
     /// The program's proofs are larger than the job admits.
     #[error("one proof takes about {needed}, the job admits {allowed}; raise max_proof_bytes")]
@@ -64,19 +65,20 @@ fn cut(
     }
 }
 
-/// Plans an input for a program, without a job around it.
+/// Executes an input natively and plans it, without a job around it.
 ///
 /// # Errors
 /// [`PlanRefusal`] says what the requester can change.
 pub fn plan_input(
     registry: &Registry,
-    program: &proofgrid_core::ids::ProgramId,
+    program: &ProgramId,
     input: &[u8],
     max_segments: u32,
     workforce: &Workforce,
-) -> Result<Vec<SegmentPlan>, PlanRefusal> {
+) -> Result<(Claim, Vec<SegmentPlan>), PlanRefusal> {
     let program = registry.get(program).ok_or(PlanRefusal::UnknownProgram)?;
-    Ok(cut(program, input, max_segments, workforce)?)
+    let claim = program.claim(input).map_err(PlanError::from)?;
+    Ok((claim, cut(program, input, max_segments, workforce)?))
 }
 
 fn plan_job(
@@ -149,9 +151,18 @@ pub(super) async fn run(parts: &EffectParts, work: PlanJob) {
 }
 
 async fn plan(parts: &EffectParts, work: &PlanJob) -> Result<Input, LocalFault> {
-    let (job, owned) = (work.job, (parts.clone(), work.clone()));
-    match proofgrid_store::blocking::spawn(move || plan_blocking(&owned.0, &owned.1)).await {
-        Ok(planned) => Ok(planned?),
+    let job = work.job;
+    let planning = || async {
+        let owned = (parts.clone(), work.clone());
+        let planned =
+            proofgrid_store::blocking::spawn(move || plan_blocking(&owned.0, &owned.1)).await;
+        match planned {
+            Ok(planned) => planned.map(Ok),
+            Err(error) => Ok(Err(error)),
+        }
+    };
+    match outlast(planning).await? {
+        Ok(planned) => Ok(planned),
         Err(error) if error.is_cancelled() => Err(error.into()),
         Err(error) => {
             tracing::error!(%job, %error, "the planner panicked");

@@ -164,7 +164,7 @@ impl JobGate {
                 .map_err(|refusal: PlanRefusal| EdgeError::WrongState(refusal.to_string()))
         };
         let cutting = proofgrid_store::blocking::spawn(cut).await;
-        let segments = cutting
+        let (claim, segments) = cutting
             .map_err(|error| EdgeError::Internal(format!("an estimate failed: {error}")))??;
         let units: u64 = segments.iter().map(|segment| segment.work_units.get()).sum();
         let memory = segments.iter().map(|segment| segment.memory_bytes.get()).max();
@@ -187,6 +187,7 @@ impl JobGate {
             prove_ms: estimate.prove_ms.unwrap_or(0),
             queued_work_units,
             workers: estimate.provers,
+            claim: claim.as_bytes().to_vec(),
         })
     }
 

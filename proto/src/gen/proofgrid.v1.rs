@@ -2427,7 +2427,7 @@ pub struct EstimateJobRequest {
     pub max_segments: u32,
 }
 /// What it would take.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct EstimateJobResponse {
     /// Segments that the planner makes.
     #[prost(uint32, tag = "1")]
@@ -2447,6 +2447,9 @@ pub struct EstimateJobResponse {
     /// Workers that are connected and can take it.
     #[prost(uint32, tag = "6")]
     pub workers: u32,
+    /// 32 bytes: digest of the public values that a proof of this input has, computed natively.
+    #[prost(bytes = "vec", tag = "7")]
+    pub claim: ::prost::alloc::vec::Vec<u8>,
 }
 /// Which job.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -2898,8 +2901,9 @@ pub mod job_service_client {
                 .insert(GrpcMethod::new("proofgrid.v1.JobService", "ExplainJob"));
             self.inner.unary(req, path, codec).await
         }
-        /// What a job would take. NOT_FOUND: unknown program. FAILED_PRECONDITION: the input is not
-        /// here.
+        /// Executes an input without proving it: its claim, and what a job would take. NOT_FOUND:
+        /// unknown program. FAILED_PRECONDITION: the input is not here, or the program refuses it; the
+        /// text says why and where.
         pub async fn estimate_job(
             &mut self,
             request: impl tonic::IntoRequest<super::EstimateJobRequest>,
@@ -3043,8 +3047,9 @@ pub mod job_service_server {
             tonic::Response<super::ExplainJobResponse>,
             tonic::Status,
         >;
-        /// What a job would take. NOT_FOUND: unknown program. FAILED_PRECONDITION: the input is not
-        /// here.
+        /// Executes an input without proving it: its claim, and what a job would take. NOT_FOUND:
+        /// unknown program. FAILED_PRECONDITION: the input is not here, or the program refuses it; the
+        /// text says why and where.
         async fn estimate_job(
             &self,
             request: tonic::Request<super::EstimateJobRequest>,
@@ -4650,7 +4655,8 @@ impl Device {
 pub enum CompletionOutcome {
     /// Refused.
     Unspecified = 0,
-    /// Recorded, durably; intake judges it now. The worker is free.
+    /// Recorded, durably; intake judges it now. The worker is free. Left out by a dispatcher that
+    /// does not judge at intake: there the verdict is the only answer.
     Received = 1,
     /// The task had been proved before.
     AlreadyDone = 2,
