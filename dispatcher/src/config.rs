@@ -191,7 +191,7 @@ pub struct SnapshotConfig {
     /// the journal is kept whole.
     #[serde(default)]
     pub directory: Option<PathBuf>,
-    /// Records between two snapshots.
+    /// Fewest records between two snapshots; a large one waits for one record per KiB that it has.
     #[serde(default = "defaults::snapshot_every_records")]
     pub every_records: u64,
 }

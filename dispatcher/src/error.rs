@@ -169,6 +169,9 @@ pub enum DispatcherError {
         /// Why.
         source: EvolveError,
     },
+    /// There is no thread to write snapshots.
+    #[error("cannot start the thread that writes snapshots: {0}; raise the limit of threads")]
+    Thread(std::io::Error),
     /// Snapshots and journal cannot be used together.
     #[error(transparent)]
     Snapshot(#[from] SnapshotError),

@@ -145,9 +145,11 @@ impl Dispatcher {
         let recovered =
             compaction::recover(config.snapshots.directory.as_deref(), &journal).await?;
         let (snapshot, replayed) = (recovered.snapshot, recovered.replayed());
+        let from = (snapshot, recovered.bytes);
         let compactor = config.snapshots.directory.clone().map(|directory| {
-            Compactor::new(directory, journal.clone(), config.snapshots.every_records, snapshot)
+            Compactor::new(directory, journal.clone(), config.snapshots.every_records, from)
         });
+        let compactor = compactor.transpose().map_err(DispatcherError::Thread)?;
         let feeds = recovered.feeds;
         let network = Network::from_snapshot(machine, recovered.state);
         let bound = ground.bind.await?;

@@ -2,6 +2,7 @@
 //! same journal gives the same events, with the same numbers, after every restart.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::io;
 
 use borsh::{BorshDeserialize, BorshSerialize};
 use proofgrid_core::ids::{JobId, StatementDigest, TaskId};
@@ -84,21 +85,14 @@ impl Default for Feeds {
     }
 }
 
-/// Every job's events as a snapshot keeps them: what facts say, not what was measured.
-#[derive(Debug, BorshSerialize, BorshDeserialize)]
-pub struct FeedsImage {
-    facts: u64,
-    feeds: Vec<FeedImage>,
-}
-
-#[derive(Debug, BorshSerialize, BorshDeserialize)]
-struct FeedImage {
+/// One job's events as a snapshot keeps them: what facts say, not what was measured.
+#[derive(BorshDeserialize)]
+struct KeptFeed {
     job: JobId,
     next: u64,
     state: Option<JobStateKind>,
     newest: u64,
-    /// `JobEvent`s in their wire format.
-    events: Vec<Box<[u8]>>,
+    events: VecDeque<Box<[u8]>>,
 }
 
 /// What one fact says about one job.
@@ -162,34 +156,42 @@ impl Feeds {
         self.forget();
     }
 
-    /// What a snapshot keeps.
-    #[must_use]
-    pub fn image(&self) -> FeedsImage {
-        let image = |(job, feed): (&JobId, &Feed)| FeedImage {
-            job: *job,
-            next: feed.next,
-            state: feed.state,
-            newest: feed.newest,
-            events: feed.events.iter().cloned().collect(),
-        };
-        FeedsImage { facts: self.facts, feeds: self.feeds.iter().map(image).collect() }
+    /// Writes what a snapshot keeps.
+    ///
+    /// # Errors
+    /// What the writer says.
+    pub fn write(&self, writer: &mut impl io::Write) -> io::Result<()> {
+        let count = u32::try_from(self.feeds.len()).map_err(io::Error::other)?;
+        (self.facts, count).serialize(writer)?;
+        for (job, feed) in &self.feeds {
+            (job, feed.next, feed.state, feed.newest, &feed.events).serialize(writer)?;
+        }
+        Ok(())
     }
 
-    /// What a snapshot kept. Nobody has to be woken for it.
-    #[must_use]
-    pub fn restored(image: FeedsImage) -> Self {
-        let mut feeds = Self { facts: image.facts, ..Self::default() };
-        for kept in image.feeds {
-            let events = VecDeque::from(kept.events);
+    /// Reads back what [`Feeds::write`] wrote, and leaves what comes after it. Nobody has to be woken
+    /// for it.
+    ///
+    /// # Errors
+    /// When it is not what a network of so many facts can have written.
+    pub fn read(bytes: &mut &[u8]) -> io::Result<Self> {
+        let (facts, count) = <(u64, u32)>::deserialize(bytes)?;
+        let mut feeds = Self { facts, ..Self::default() };
+        for _ in 0..count {
+            let KeptFeed { job, next, state, newest, events } = KeptFeed::deserialize(bytes)?;
+            let follows = feeds.feeds.last_key_value().is_none_or(|(last, _)| *last < job);
+            let known = events.len() <= FEED_EVENTS_MAX && events.len() as u64 <= next;
+            if !follows || !known || newest > facts {
+                return Err(io::Error::other(format!("the events of job {job} cannot be")));
+            }
             feeds.events += events.len();
-            let (next, state, newest) = (kept.next, kept.state, kept.newest);
             let feed = Feed { events, next, state, newest, ..Feed::default() };
             if !feed.events.is_empty() {
-                feeds.turns.insert(feed.turn(kept.job));
+                feeds.turns.insert(feed.turn(job));
             }
-            feeds.feeds.insert(kept.job, feed);
+            feeds.feeds.insert(job, feed);
         }
-        feeds
+        Ok(feeds)
     }
 
     fn append(&mut self, at: UnixMillis, said: Said) {

@@ -32,7 +32,7 @@ use crate::error::{DispatcherError, EdgeError};
 use crate::limits::{BATCH_INPUTS_MAX, INBOX_MAX, TICK};
 use crate::shared::LiveEpochs;
 
-pub use feed::{Feeds, FeedsImage, remembered};
+pub use feed::{Feeds, remembered};
 pub use watch::WatchHub;
 
 /// Called once with the answer to an input and the state after it, inside the actor after the flush:

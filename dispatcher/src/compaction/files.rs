@@ -2,26 +2,32 @@
 //!
 //! | offset | bytes | field |
 //! |---|---|---|
-//! | 0 | 1 | version, 1 |
+//! | 0 | 1 | version, 2 |
 //! | 1 | 8 | sequence of the last record in it, big-endian |
 //! | 9 | n | image: the state and the feeds |
 //! | 9 + n | 4 | CRC-32 over all before it, big-endian |
 //!
+//! Version 1 had the length of the state before the image, 4 bytes; it is still read.
+//!
 //! The checksum finds rotten disks, not attackers, as the journal's does.
 
 use std::fs::{self, File};
-use std::io::{self, Write};
+use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use proofgrid_store::journal::Sequence;
 use thiserror::Error;
 
 /// Version of the frame.
-const FRAME_VERSION: u8 = 1;
+const FRAME_VERSION: u8 = 2;
+/// The version before, and the bytes that it had before the image.
+const FRAME_VERSION_BEFORE: (u8, usize) = (1, 4);
 /// Bytes before the image.
 const HEAD_BYTES: usize = 9;
 /// Bytes after the image.
 const CHECKSUM_BYTES: usize = 4;
+/// Bytes that are collected before they are hashed and given to the system.
+const BUFFER_BYTES: usize = 1 << 20;
 /// How a finished snapshot ends.
 const EXTENSION: &str = "snapshot";
 /// How one ends that is being written.
@@ -154,24 +160,30 @@ impl Directory {
         Ok(known)
     }
 
-    /// Writes a snapshot. It is there under its name only once all of it is on the disk.
-    pub(super) fn write(&self, last: Sequence, image: &[u8]) -> Result<(), SnapshotError> {
+    /// Writes a snapshot, whose image `write` gives, and says how many bytes it has. It is there under
+    /// its name only once all of it is on the disk.
+    pub(super) fn write(
+        &self,
+        last: Sequence,
+        write: impl FnOnce(&mut Summed) -> io::Result<()>,
+    ) -> Result<u64, SnapshotError> {
         fs::create_dir_all(&self.path).map_err(failed("create", &self.path))?;
         let path = self.file(last);
         let partial = path.with_extension(PARTIAL);
-        let head = head(last);
-        let mut checksum = crc32fast::Hasher::new();
-        checksum.update(&head);
-        checksum.update(image);
-        let tail = checksum.finalize().to_be_bytes();
-        let written = write_all(&partial, &[&head, image, &tail]);
+        let written = Summed::create(&partial).and_then(|mut file| {
+            file.write_all(&[FRAME_VERSION])?;
+            file.write_all(&last.get().to_be_bytes())?;
+            write(&mut file)?;
+            file.finish()
+        });
         if written.is_err() {
             // A disk that is full is not filled by what will never be whole.
             let _ = fs::remove_file(&partial);
         }
-        written.map_err(failed("write", &partial))?;
+        let bytes = written.map_err(failed("write", &partial))?;
         fs::rename(&partial, &path).map_err(failed("rename", &partial))?;
-        self.sync()
+        self.sync()?;
+        Ok(bytes)
     }
 
     /// The bytes of a snapshot's file.
@@ -203,21 +215,59 @@ impl Directory {
     }
 }
 
-/// Writes a file and waits until it is on the disk.
-fn write_all(path: &Path, parts: &[&[u8]]) -> io::Result<()> {
-    let mut file = File::create(path)?;
-    parts.iter().try_for_each(|part| file.write_all(part))?;
-    file.sync_all()
+/// A file that is written once, and the checksum over all of it so far.
+pub(super) struct Summed {
+    collected: BufWriter<Hashed>,
 }
 
-fn head(last: Sequence) -> Vec<u8> {
-    let mut head = vec![FRAME_VERSION];
-    head.extend_from_slice(&last.get().to_be_bytes());
-    head
+struct Hashed {
+    file: File,
+    checksum: crc32fast::Hasher,
+    bytes: u64,
 }
 
-/// Checks the frame and takes it off.
-pub(super) fn image_of(last: Sequence, mut bytes: Vec<u8>) -> Result<Vec<u8>, Problem> {
+impl Summed {
+    fn create(path: &Path) -> io::Result<Self> {
+        let hashed =
+            Hashed { file: File::create(path)?, checksum: crc32fast::Hasher::new(), bytes: 0 };
+        Ok(Self { collected: BufWriter::with_capacity(BUFFER_BYTES, hashed) })
+    }
+
+    /// Appends the checksum, waits until all of it is on the disk and says how much that is.
+    fn finish(mut self) -> io::Result<u64> {
+        self.collected.flush()?;
+        let Hashed { file, checksum, bytes } = self.collected.get_mut();
+        file.write_all(&checksum.clone().finalize().to_be_bytes())?;
+        file.sync_all()?;
+        Ok(*bytes + CHECKSUM_BYTES as u64)
+    }
+}
+
+impl Write for Summed {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.collected.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.collected.flush()
+    }
+}
+
+impl Write for Hashed {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.file.write(bytes)?;
+        self.checksum.update(bytes.get(..written).unwrap_or(bytes));
+        self.bytes += written as u64;
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+}
+
+/// Checks the frame around an image.
+pub(super) fn image_of(last: Sequence, bytes: &[u8]) -> Result<&[u8], Problem> {
     let short = Problem::Short(bytes.len());
     let Some((framed, stored)) = bytes.split_last_chunk::<CHECKSUM_BYTES>() else {
         return Err(short);
@@ -230,15 +280,16 @@ pub(super) fn image_of(last: Sequence, mut bytes: Vec<u8>) -> Result<Vec<u8>, Pr
         return Err(Problem::Checksum { expected, got });
     }
     let Some((&[version], rest)) = framed.split_first_chunk::<1>() else { return Err(short) };
-    if version != FRAME_VERSION {
-        return Err(Problem::Version { got: version });
-    }
-    let Some((sequence, _)) = rest.split_first_chunk::<8>() else { return Err(short) };
+    let skipped = match version {
+        FRAME_VERSION => 0,
+        before if before == FRAME_VERSION_BEFORE.0 => FRAME_VERSION_BEFORE.1,
+        got => return Err(Problem::Version { got }),
+    };
+    let Some((sequence, rest)) = rest.split_first_chunk::<8>() else { return Err(short) };
+    let Some(image) = rest.get(skipped..) else { return Err(short) };
     let got = Sequence::new(u64::from_be_bytes(*sequence));
     if got != last {
         return Err(Problem::Name { got });
     }
-    bytes.truncate(bytes.len() - CHECKSUM_BYTES);
-    bytes.drain(..HEAD_BYTES);
-    Ok(bytes)
+    Ok(image)
 }

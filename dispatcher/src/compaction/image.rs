@@ -1,31 +1,25 @@
 //! What a snapshot holds: the state, and the events that watchers who come late still hear.
 
-use borsh::{BorshDeserialize, BorshSerialize};
+use std::io;
+
 use proofgrid_core::network::State;
 
-use crate::actor::{Feeds, FeedsImage};
+use crate::actor::Feeds;
 
 use super::files::Problem;
 
-/// The two parts, each with a version of its own.
-#[derive(BorshSerialize, BorshDeserialize)]
-struct Image {
-    state: Vec<u8>,
-    feeds: FeedsImage,
+/// Writes a state and its feeds, one after the other. Equal ones have equal bytes.
+pub(super) fn write(state: &State, feeds: &Feeds, writer: &mut impl io::Write) -> io::Result<()> {
+    state.write(writer)?;
+    feeds.write(writer)
 }
 
-/// The bytes of a state and its feeds. Equal ones have equal bytes.
-pub(super) fn encode(state: &State, feeds: &Feeds) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    let image = Image { state: state.encode(), feeds: feeds.image() };
-    #[expect(clippy::expect_used, reason = "writing to a Vec cannot fail")]
-    image.serialize(&mut bytes).expect("a Vec takes every write");
-    bytes
-}
-
-/// Reads back exactly what [`encode`] wrote.
-pub(super) fn decode(bytes: &[u8]) -> Result<(State, Feeds), Problem> {
-    let image = Image::try_from_slice(bytes).map_err(|error| Problem::Image(error.to_string()))?;
-    let state = State::decode(&image.state).map_err(|error| Problem::Image(error.to_string()))?;
-    Ok((state, Feeds::restored(image.feeds)))
+/// Reads back exactly what [`write`] wrote.
+pub(super) fn read(mut bytes: &[u8]) -> Result<(State, Feeds), Problem> {
+    let state = State::read(&mut bytes).map_err(|error| Problem::Image(error.to_string()))?;
+    let feeds = Feeds::read(&mut bytes).map_err(|error| Problem::Image(error.to_string()))?;
+    if !bytes.is_empty() {
+        return Err(Problem::Image(format!("{} bytes too many", bytes.len())));
+    }
+    Ok((state, feeds))
 }

@@ -15,10 +15,13 @@ mod recover;
 #[cfg(test)]
 mod tests;
 
+use std::io;
 use std::path::{Path, PathBuf};
 
+use futures::FutureExt;
+use proofgrid_store::blocking::Lane;
 use proofgrid_store::journal::{Journal, Sequence};
-use tokio::task::JoinHandle;
+use tokio::task::{JoinError, JoinHandle};
 use tokio_util::sync::CancellationToken;
 
 use crate::error::DispatcherError;
@@ -30,50 +33,79 @@ pub(crate) use recover::{Recovered, recover};
 
 use files::Directory;
 
+/// Bytes of a snapshot that are as dear to read and to write again as one record to keep.
+const BYTES_PER_RECORD: u64 = 1_024;
+
 /// Decides when the journal is compacted, and does it beside the actor.
 #[derive(Debug)]
 pub(crate) struct Compactor {
     directory: PathBuf,
     journal: Journal,
-    /// Records between two snapshots.
+    /// Fewest records between two snapshots.
     records: u64,
     /// The record that the next compaction waits for.
     due: Sequence,
-    running: Option<JoinHandle<()>>,
+    /// The one that runs, and the record that it is for; it gives the bytes that it wrote.
+    running: Option<(Sequence, JoinHandle<u64>)>,
+    lane: Lane,
     stop: CancellationToken,
 }
 
 impl Compactor {
-    /// A compactor after a start that found `snapshot`.
+    /// A compactor after a start that found a snapshot of so many bytes up to the record `snapshot`.
+    ///
+    /// # Errors
+    /// When the system has no thread for it.
     pub(crate) fn new(
         directory: PathBuf,
         journal: Journal,
         records: u64,
-        snapshot: Sequence,
-    ) -> Self {
-        let due = Sequence::new(snapshot.get().saturating_add(records));
-        let stop = CancellationToken::new();
-        Self { directory, journal, records, due, running: None, stop }
+        (snapshot, bytes): (Sequence, u64),
+    ) -> io::Result<Self> {
+        let due = due_after(snapshot, records, bytes);
+        let (lane, stop) = (Lane::new("compaction")?, CancellationToken::new());
+        Ok(Self { directory, journal, records, due, running: None, lane, stop })
     }
 
     /// Begins a compaction if enough was committed since the last, and none runs.
     pub(crate) fn committed(&mut self, last: Sequence) {
-        let busy = self.running.as_ref().is_some_and(|running| !running.is_finished());
-        if last < self.due || busy {
+        if let Some((begun, running)) = self.running.take() {
+            if !running.is_finished() {
+                self.running = Some((begun, running));
+                return;
+            }
+            self.ended(begun, running.now_or_never());
+        }
+        if last < self.due {
             return;
         }
-        // One that fails is tried again after as many records: a full disk is not asked all the time.
-        self.due = Sequence::new(last.get().saturating_add(self.records));
         let (directory, journal) = (self.directory.clone(), self.journal.clone());
         let stop = self.stop.clone();
-        self.running = Some(proofgrid_store::blocking::spawn(move || {
+        let running = self.lane.spawn(move || {
             let directory = Directory::new(directory);
             match futures::executor::block_on(compact(&directory, &journal, last, &stop)) {
-                Ok(Some(bytes)) => tracing::info!(%last, bytes, "the journal was compacted"),
+                Ok(Some(bytes)) => {
+                    tracing::info!(%last, bytes, "the journal was compacted");
+                    return bytes;
+                }
                 Ok(None) => {}
                 Err(error) => tracing::warn!(%error, "the journal was not compacted"),
             }
-        }));
+            0
+        });
+        self.running = Some((last, running));
+    }
+
+    /// One that failed is tried again after as many records: a full disk is not asked all the time.
+    fn ended(&mut self, begun: Sequence, outcome: Option<Result<u64, JoinError>>) {
+        let bytes = match outcome {
+            Some(Err(_)) => {
+                tracing::error!("a compaction panicked; the journal is as it was");
+                0
+            }
+            other => other.and_then(Result::ok).unwrap_or(0),
+        };
+        self.due = due_after(begun, self.records, bytes);
     }
 
     /// Ends a compaction that runs, at its next record; what it has not written is not there.
@@ -84,12 +116,17 @@ impl Compactor {
 
     /// Waits until no compaction runs.
     async fn idle(&mut self) {
-        if let Some(running) = self.running.take()
-            && running.await.is_err()
-        {
-            tracing::error!("a compaction panicked; the journal is as it was");
+        if let Some((begun, running)) = self.running.take() {
+            let outcome = running.await;
+            self.ended(begun, Some(outcome));
         }
     }
+}
+
+/// When the snapshot after one is due: a large one is not written again for a few records, so that
+/// what compaction costs in all stays in proportion to what was committed.
+fn due_after(snapshot: Sequence, records: u64, bytes: u64) -> Sequence {
+    Sequence::new(snapshot.get().saturating_add(records.max(bytes / BYTES_PER_RECORD)))
 }
 
 impl Drop for Compactor {
@@ -120,17 +157,16 @@ async fn compact(
     journal: &Journal,
     last: Sequence,
     stop: &CancellationToken,
-) -> Result<Option<usize>, DispatcherError> {
+) -> Result<Option<u64>, DispatcherError> {
     let mut recovered = Recovered::from_newest(directory, journal)?;
     recovered.replay(journal, Some(last), Some(stop)).await?;
     if stop.is_cancelled() || recovered.replayed() == 0 {
         return Ok(None);
     }
-    let (last, bytes) = (recovered.last(), recovered.image());
+    let bytes = directory.write(recovered.last(), |file| recovered.write(file))?;
     drop(recovered);
-    directory.write(last, &bytes)?;
     trim(directory, journal).await?;
-    Ok(Some(bytes.len()))
+    Ok(Some(bytes))
 }
 
 /// Takes away what the newest two snapshots make superfluous.

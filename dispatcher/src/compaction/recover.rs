@@ -1,5 +1,6 @@
 //! From a snapshot and the records after it to the state: at a start, and for the next snapshot.
 
+use std::io;
 use std::path::Path;
 
 use futures::StreamExt;
@@ -22,6 +23,8 @@ pub(crate) struct Recovered {
     pub(crate) feeds: Feeds,
     /// The last record of the snapshot, 0 without one.
     pub(crate) snapshot: Sequence,
+    /// Bytes of the snapshot.
+    pub(crate) bytes: u64,
     /// The last record that is in it.
     last: Sequence,
 }
@@ -51,12 +54,12 @@ pub(crate) async fn recover(
 ///
 /// # Errors
 /// When they are not exactly what was written under that name.
-pub fn read_snapshot(last: Sequence, bytes: Vec<u8>) -> Result<State, Problem> {
+pub fn read_snapshot(last: Sequence, bytes: &[u8]) -> Result<State, Problem> {
     parse(last, bytes).map(|(state, _)| state)
 }
 
-fn parse(last: Sequence, bytes: Vec<u8>) -> Result<(State, Feeds), Problem> {
-    image::decode(&files::image_of(last, bytes)?)
+fn parse(last: Sequence, bytes: &[u8]) -> Result<(State, Feeds), Problem> {
+    image::read(files::image_of(last, bytes)?)
 }
 
 /// Checks that a journal of the records from `first` to `last` goes on where a snapshot ends.
@@ -78,7 +81,8 @@ pub(super) fn fits(
 impl Recovered {
     fn empty() -> Self {
         let none = Sequence::new(0);
-        Self { state: State::default(), feeds: Feeds::default(), snapshot: none, last: none }
+        let (state, feeds) = (State::default(), Feeds::default());
+        Self { state, feeds, snapshot: none, bytes: 0, last: none }
     }
 
     /// What the newest snapshot has, if it fits the journal.
@@ -99,12 +103,14 @@ impl Recovered {
         directory: &Directory,
         last: Sequence,
     ) -> Result<Self, SnapshotError> {
-        let parsed = directory.read(last).and_then(|bytes| parse(last, bytes));
-        let (state, feeds) = parsed.map_err(|problem| {
+        let parsed = directory.read(last).and_then(|bytes| {
+            let (state, feeds) = parse(last, &bytes)?;
+            Ok(Self { state, feeds, snapshot: last, bytes: bytes.len() as u64, last })
+        });
+        parsed.map_err(|problem| {
             let path = directory.file(last);
             SnapshotError::Unusable { path, problem }
-        })?;
-        Ok(Self { state, feeds, snapshot: last, last })
+        })
     }
 
     /// Takes the records after it in, one at a time: up to `to`, or all that are durable.
@@ -137,9 +143,9 @@ impl Recovered {
         Ok(())
     }
 
-    /// The bytes of its snapshot.
-    pub(super) fn image(&self) -> Vec<u8> {
-        image::encode(&self.state, &self.feeds)
+    /// Writes the image of its snapshot.
+    pub(super) fn write(&self, writer: &mut impl io::Write) -> io::Result<()> {
+        image::write(&self.state, &self.feeds, writer)
     }
 
     /// The last record that is in it.

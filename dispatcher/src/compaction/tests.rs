@@ -4,7 +4,7 @@ use proofgrid_core::ids::{
 use proofgrid_core::job::JobSpec;
 use proofgrid_core::network::{
     Assignment, Device, Effect, Fact, Input, IntakeOutcome, JobPlan, LeaseRef, Network,
-    PlannedSegment, ProgramOffer, ProofReport, Provenance, ProverCapabilities, TaskFault,
+    PlannedSegment, ProgramOffer, ProofReport, Provenance, ProverCapabilities, State, TaskFault,
 };
 use proofgrid_core::statement::SegmentRecord;
 use proofgrid_core::units::{ByteCount, UnixMillis, UnixSeconds, WorkUnits};
@@ -172,10 +172,16 @@ fn sequence(number: usize) -> Sequence {
     Sequence::new(u64::try_from(number).unwrap())
 }
 
+fn image(recovered: &Recovered) -> Vec<u8> {
+    let mut image = Vec::new();
+    recovered.write(&mut image).unwrap();
+    image
+}
+
 /// State and events, to compare.
 async fn recovered(directory: Option<&Path>, journal: &Journal) -> (Vec<u8>, Recovered) {
     let recovered = recover(directory, journal).await.unwrap();
-    (recovered.image(), recovered)
+    (image(&recovered), recovered)
 }
 
 async fn compacted(path: &Path, journal: &Journal, last: Sequence) {
@@ -224,17 +230,15 @@ async fn a_kill_between_two_steps_restarts_to_the_same_state() {
         compacted(path, &journal, sequence(last)).await;
     }
     // The third: its file is half written.
-    let image = {
-        let mut at = Recovered::from_newest(&directory, &journal).unwrap();
-        at.replay(&journal, Some(sequence(60)), None).await.unwrap();
-        at.image()
-    };
+    let mut at = Recovered::from_newest(&directory, &journal).unwrap();
+    at.replay(&journal, Some(sequence(60)), None).await.unwrap();
     let partial = directory.file(sequence(60)).with_extension("partial");
-    std::fs::write(&partial, &image[..image.len() / 2]).unwrap();
+    let half = image(&at).len() / 2;
+    std::fs::write(&partial, &image(&at)[..half]).unwrap();
     assert_eq!(recovered(Some(path), &journal).await.0, expected);
     assert!(!partial.exists(), "what is half written goes at a start");
     // It is written, and nothing is truncated.
-    directory.write(sequence(60), &image).unwrap();
+    directory.write(sequence(60), |file| at.write(file)).unwrap();
     let (got, restarted) = recovered(Some(path), &journal).await;
     assert_eq!((got == expected, restarted.snapshot), (true, sequence(60)));
     assert_eq!((directory.list().unwrap().len(), journal.first_sequence()), (3, sequence(21)));
@@ -266,7 +270,7 @@ async fn a_damaged_snapshot_is_named_and_the_one_before_it_has_the_same() {
     let mut flipped = good.clone();
     flipped[good.len() / 2] ^= 1;
     let mut other = good.clone();
-    other[0] = 2;
+    other[0] = 3;
     for damaged in [&flipped[..], &good[..good.len() - 1], &good[..5], &[], &other] {
         std::fs::write(&file, damaged).unwrap();
         let error = recover(Some(path), &journal).await.unwrap_err().to_string();
@@ -339,7 +343,8 @@ async fn the_compactor_runs_one_at_a_time_after_so_many_records_and_ends_when_to
     let temp = TempDir::new().unwrap();
     let path = temp.path().join("snapshots");
     let directory = Directory::new(path.clone());
-    let mut compactor = Compactor::new(path.clone(), journal.clone(), 30, sequence(0));
+    let mut compactor =
+        Compactor::new(path.clone(), journal.clone(), 30, (sequence(0), 0)).unwrap();
     compactor.committed(sequence(29));
     assert!(compactor.running.is_none());
     compactor.committed(sequence(33));
@@ -356,6 +361,34 @@ async fn the_compactor_runs_one_at_a_time_after_so_many_records_and_ends_when_to
     compactor.committed(sequence(past.facts.len()));
     compactor.stop().await;
     assert_eq!(directory.list().unwrap().len(), 2, "it was stopped before it wrote");
+}
+
+/// Rewrites a snapshot as the version before wrote it: with the length of the state before it.
+fn make_older(file: &Path, state: &State) {
+    let newer = std::fs::read(file).unwrap();
+    let length = u32::try_from(state.encode().len()).unwrap().to_le_bytes();
+    let mut older = [&[1], &newer[1..9], &length[..], &newer[9..newer.len() - 4]].concat();
+    older.extend_from_slice(&crc32fast::hash(&older).to_be_bytes());
+    std::fs::write(file, older).unwrap();
+}
+
+#[tokio::test]
+async fn a_snapshot_of_the_version_before_is_read() {
+    let past = Past::eventful();
+    let journal = past.journal().await;
+    let (expected, full) = recovered(None, &journal).await;
+    let temp = TempDir::new().unwrap();
+    let last = sequence(past.facts.len());
+    compacted(temp.path(), &journal, last).await;
+    make_older(&Directory::new(temp.path().to_path_buf()).file(last), &full.state);
+    let (got, restarted) = recovered(Some(temp.path()), &journal).await;
+    assert_eq!((got == expected, restarted.snapshot), (true, last));
+}
+
+#[test]
+fn a_large_snapshot_is_not_written_again_for_a_few_records() {
+    let due = |bytes| due_after(sequence(100), 30, bytes).get();
+    assert_eq!((due(0), due(30 << 10), due(31 << 10)), (130, 130, 131));
 }
 
 /// What ended does not count, what lives is read once: no record is replayed.

@@ -202,22 +202,45 @@ impl State {
     /// The bytes for a snapshot: a version, then borsh. Equal states have equal bytes.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
-        let mut bytes = vec![STATE_VERSION];
+        let mut bytes = Vec::new();
         #[expect(clippy::expect_used, reason = "writing to a Vec cannot fail")]
-        self.serialize(&mut bytes).expect("a Vec takes every write");
+        self.write(&mut bytes).expect("a Vec takes every write");
         bytes
     }
 
-    /// Reads back exactly what [`State::encode`] wrote.
+    /// Writes what [`State::encode`] gives, without ever holding all of it.
+    ///
+    /// # Errors
+    /// What the writer says.
+    pub fn write(&self, writer: &mut impl borsh::io::Write) -> borsh::io::Result<()> {
+        writer.write_all(&[STATE_VERSION])?;
+        self.serialize(writer)
+    }
+
+    /// Reads back exactly what [`State::encode`] gave.
     ///
     /// # Errors
     /// [`StateDecodeError`] for another version, and for bytes that are no state or go on after one.
-    pub fn decode(bytes: &[u8]) -> Result<Self, StateDecodeError> {
+    pub fn decode(mut bytes: &[u8]) -> Result<Self, StateDecodeError> {
+        let state = Self::read(&mut bytes)?;
+        if !bytes.is_empty() {
+            let reason = format!("{} bytes too many", bytes.len());
+            return Err(StateDecodeError::Malformed { reason });
+        }
+        Ok(state)
+    }
+
+    /// Reads back what [`State::write`] wrote, and leaves what comes after it.
+    ///
+    /// # Errors
+    /// [`StateDecodeError`] for another version, and for bytes that are no state.
+    pub fn read(bytes: &mut &[u8]) -> Result<Self, StateDecodeError> {
         let (&got, body) = bytes.split_first().ok_or(StateDecodeError::Empty)?;
         if got != STATE_VERSION {
             return Err(StateDecodeError::Version { got, expected: STATE_VERSION });
         }
-        Self::try_from_slice(body)
+        *bytes = body;
+        Self::deserialize(bytes)
             .map_err(|error| StateDecodeError::Malformed { reason: error.to_string() })
     }
 
