@@ -66,6 +66,11 @@ pub const PARTIAL_AGE_MAX: Duration = Duration::from_secs(24 * 3_600);
 pub const PLAN_TRIES_MAX: u32 = 4;
 /// Pause before the second of [`PLAN_TRIES_MAX`]; each further one is twice as long.
 pub const PLAN_PAUSE: Duration = Duration::from_millis(500);
+/// Tries of planning or intake to read a blob while the object store is away, half an hour in all at
+/// the least: the work waits, and only then is left as after any other failure to read.
+pub const AWAY_TRIES_MAX: u32 = 900;
+/// Pause between two of [`AWAY_TRIES_MAX`].
+pub const AWAY_PAUSE: Duration = Duration::from_secs(2);
 /// Longest run of a call that is no stream.
 pub const UNARY_TIME_MAX: Duration = Duration::from_secs(30);
 /// Streams at a time on one connection.

@@ -22,7 +22,7 @@ use proofgrid_proofs::refusal::{Refusal, RefusalCode};
 use proofgrid_proto::convert::{CompletionReply, ProverOrder};
 use proofgrid_store::blob::BlobError;
 
-use super::{EffectParts, tell_prover};
+use super::{EffectParts, outlast, tell_prover};
 use crate::actor::{Note, Reply};
 
 #[cfg(test)]
@@ -73,12 +73,17 @@ impl IntakeJob {
 }
 
 /// Looks at a proof on this thread, which may block, if a look is all that it gets. `false` if it is
-/// to be judged.
+/// to be judged, or cannot be read yet.
 pub(super) fn run_now(parts: &EffectParts, work: &IntakeJob) -> bool {
     if work.verify == IntakeDepth::Judge {
         return false;
     }
-    let (input, reply) = verdict(parts, work, look_at_digests(parts, work));
+    let outcome = match look_at_digests(parts, work) {
+        Ok(outcome) => outcome,
+        Err(error) if error.is_away() => return false,
+        Err(error) => unread(&error),
+    };
+    let (input, reply) = verdict(parts, work, outcome);
     // Fails only at the end of the process; the next start looks again.
     let _ = parts.actor.hand_over_blocking(input, reply);
     true
@@ -144,17 +149,21 @@ fn no_segment() -> IntakeOutcome {
 async fn look(parts: &EffectParts, work: &IntakeJob) -> IntakeOutcome {
     match work.verify {
         IntakeDepth::DigestsOnly => {
-            let owned = (parts.clone(), work.clone());
-            let looking =
-                proofgrid_store::blocking::spawn(move || look_at_digests(&owned.0, &owned.1));
-            looking.await.unwrap_or_else(|error| IntakeOutcome::Unjudged {
-                reason: format!("the look at the proof failed: {error}"),
-            })
+            let looking = || async {
+                let owned = (parts.clone(), work.clone());
+                let looking =
+                    proofgrid_store::blocking::spawn(move || look_at_digests(&owned.0, &owned.1));
+                looking.await.unwrap_or_else(|error| {
+                    let reason = format!("the look at the proof failed: {error}");
+                    Ok(IntakeOutcome::Unjudged { reason })
+                })
+            };
+            outlast(looking).await.unwrap_or_else(|error| unread(&error))
         }
         IntakeDepth::Judge => {
             let Some(segment) = work.segment().copied() else { return no_segment() };
             let bytes_max = work.spec.limits.max_proof_bytes;
-            match parts.blobs.get(work.report.proof, bytes_max).await {
+            match outlast(|| parts.blobs.get(work.report.proof, bytes_max)).await {
                 Ok(proof) => judge(parts, work, &segment, proof.to_vec()).await,
                 Err(error) => unread(&error),
             }
@@ -163,15 +172,14 @@ async fn look(parts: &EffectParts, work: &IntakeJob) -> IntakeOutcome {
 }
 
 /// Takes the record's digests from the bytes, and their word for the rest.
-fn look_at_digests(parts: &EffectParts, work: &IntakeJob) -> IntakeOutcome {
-    let Some(segment) = work.segment().copied() else { return no_segment() };
-    match parts.blobs.get_blocking(work.report.proof, work.spec.limits.max_proof_bytes) {
-        Err(error) => unread(&error),
-        Ok(proof) => match public_values(&parts.programs, &work.spec.program, &proof) {
-            Ok(values) => IntakeOutcome::Accepted(work.record(&segment, values)),
-            Err(outcome) => outcome,
-        },
-    }
+fn look_at_digests(parts: &EffectParts, work: &IntakeJob) -> Result<IntakeOutcome, BlobError> {
+    let Some(segment) = work.segment().copied() else { return Ok(no_segment()) };
+    let bytes_max = work.spec.limits.max_proof_bytes;
+    let proof = parts.blobs.get_blocking(work.report.proof, bytes_max)?;
+    Ok(match public_values(&parts.programs, &work.spec.program, &proof) {
+        Ok(values) => IntakeOutcome::Accepted(work.record(&segment, values)),
+        Err(outcome) => outcome,
+    })
 }
 
 /// What it means that a proof cannot be read: only its length is its prover's fault.
@@ -206,7 +214,8 @@ async fn expected_values(
     segment: &PlannedSegment,
 ) -> Result<Option<Vec<u8>>, String> {
     let limit = work.spec.limits.input_bytes;
-    let input = parts.blobs.get(work.spec.input, limit).await.map_err(|e| e.to_string())?;
+    let input = outlast(|| parts.blobs.get(work.spec.input, limit)).await;
+    let input = input.map_err(|error| error.to_string())?;
     let (programs, program) = (Arc::clone(&parts.programs), work.spec.program);
     let range = SegmentRange { index: work.index, first: segment.first, count: segment.count };
     let computed = proofgrid_store::blocking::spawn(move || {

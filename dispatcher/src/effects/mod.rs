@@ -22,14 +22,14 @@ use proofgrid_proofs::program::Registry;
 use proofgrid_proto::convert::{
     OracleOrder, ProverOrder, SegmentOffer, SettleOrder, StatementOffer, VerifierOrder,
 };
-use proofgrid_store::blob::BlobStore;
+use proofgrid_store::blob::{BlobError, BlobStore};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::actor::ActorHandle;
 use crate::blobs::Pins;
-use crate::limits::{DELETIONS_MAX, JUDGEMENTS_MAX, PLANNERS_MAX};
+use crate::limits::{AWAY_PAUSE, AWAY_TRIES_MAX, DELETIONS_MAX, JUDGEMENTS_MAX, PLANNERS_MAX};
 use crate::session::directory::Directory;
 
 pub use intake::IntakeJob;
@@ -118,6 +118,23 @@ fn is_empty<T>(owed: &std::sync::Mutex<VecDeque<T>>) -> bool {
 
 fn take<T>(owed: &std::sync::Mutex<VecDeque<T>>) -> Option<T> {
     owed.lock().unwrap_or_else(std::sync::PoisonError::into_inner).pop_front()
+}
+
+/// Reads a blob, and while the object store is away again: that says nothing about the job, and a
+/// proof given up for it would have to be made anew.
+async fn outlast<T, F: Future<Output = Result<T, BlobError>>>(
+    mut read: impl FnMut() -> F,
+) -> Result<T, BlobError> {
+    for tried in 1..AWAY_TRIES_MAX {
+        match read().await {
+            Err(error) if error.is_away() => {
+                tracing::warn!(%error, tried, "waiting for the object store");
+                tokio::time::sleep(AWAY_PAUSE).await;
+            }
+            read => return read,
+        }
+    }
+    read().await
 }
 
 /// A job to be cut.

@@ -36,3 +36,31 @@ async fn a_withdrawn_statement_is_told_to_those_who_judge_it_and_to_nobody_else(
     assert_eq!(order, VerifierOrder::Withdrawn { statement, text });
     assert!(told.try_recv().is_err() && other.try_recv().is_err());
 }
+
+/// The time of a test is stopped: it moves on when nothing else can.
+#[tokio::test(start_paused = true)]
+async fn a_read_outlasts_an_object_store_that_is_away_and_no_other_fault() {
+    let digest = BlobDigest::ZERO;
+    let away =
+        || BlobError::Away { action: "read", what: digest.to_string(), problem: String::new() };
+    let mut left = 3;
+    let back = outlast(|| {
+        left -= 1;
+        std::future::ready(if left > 0 { Err(away()) } else { Ok(7) })
+    });
+    assert_eq!(back.await, Ok(7));
+    let mut tries = 0;
+    let gone = outlast(|| {
+        tries += 1;
+        std::future::ready(Err::<(), _>(BlobError::Missing { digest }))
+    });
+    assert_eq!(gone.await, Err(BlobError::Missing { digest }));
+    assert_eq!(tries, 1);
+    let mut tries = 0;
+    let never = outlast(|| {
+        tries += 1;
+        std::future::ready(Err::<(), _>(away()))
+    });
+    assert_eq!(never.await, Err(away()));
+    assert_eq!(tries, AWAY_TRIES_MAX, "it does not wait for ever");
+}
