@@ -220,16 +220,6 @@ mod tests {
                 Reason::StaleLease,
             ),
             (
-                BlobError::Away {
-                    action: "read",
-                    what: digest.to_string(),
-                    problem: "no route to 10.0.0.7".to_owned(),
-                }
-                .into(),
-                Code::Unavailable,
-                Reason::Busy,
-            ),
-            (
                 BlobError::WrongDigest { expected: digest, got: digest }.into(),
                 Code::DataLoss,
                 Reason::DigestMismatch,
@@ -255,5 +245,16 @@ mod tests {
         let status = Status::from(EdgeError::Internal("the disk /secret is full".to_owned()));
         assert_eq!(status.code(), Code::Internal);
         assert!(!status.message().contains("secret"));
+    }
+
+    #[test]
+    fn blobs_that_are_away_can_be_asked_for_again_and_not_where_they_lie() {
+        let (what, problem) = (BlobDigest::ZERO.to_string(), "no route to 10.0.0.7".to_owned());
+        let away = BlobError::Away { action: "read", what, problem };
+        let status = Status::from(EdgeError::from(away));
+        assert!(is_retryable(status.code()), "{status:?}");
+        assert_eq!(status.metadata().get(REASON_METADATA).unwrap(), Reason::Busy.as_str_name());
+        assert!(status.message().contains("try again later"), "{status:?}");
+        assert!(!status.message().contains("10.0.0.7"), "{status:?}");
     }
 }
