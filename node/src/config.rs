@@ -3,6 +3,8 @@
 //! `PROOFGRID_<SECTION>__<KEY>` overrides a key: `PROOFGRID_PROVER__SLOTS=2`. Unknown keys are
 //! refused, durations and sizes carry their unit in the key, and secrets are named by path only.
 
+mod blobs;
+
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -30,6 +32,8 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use tonic::transport::{Certificate, ClientTlsConfig, Endpoint};
 
+pub use self::blobs::{BlobsSection, BucketSection};
+
 /// The hidden command that makes this binary a judge's child.
 pub const JUDGE_CHILD_COMMAND: &str = "judge-child";
 
@@ -47,11 +51,15 @@ pub struct KeyConfig {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct StoreConfig {
-    /// Directory of journal and blobs; one process each.
+    /// Directory of the journal and of blobs, or of those on their way to a bucket; one process
+    /// each.
     pub data_dir: PathBuf,
     /// Engine of the journal.
     #[serde(default = "default_engine")]
     pub engine: String,
+    /// Where whole blobs lie.
+    #[serde(default)]
+    pub blobs: BlobsSection,
 }
 
 fn default_engine() -> String {

@@ -17,7 +17,7 @@ use proofgrid_proofs::program::Registry;
 use proofgrid_prover::Prover;
 use proofgrid_prover::backend::Backend;
 use proofgrid_prover::bench::{self, BenchFile, BenchInput};
-use proofgrid_store::blob::{BlobStore, BlobStoreConfig};
+use proofgrid_store::blob::BlobStore;
 use proofgrid_store::journal::{EngineKind, Journal, JournalConfig};
 use proofgrid_verifier::Verifier;
 use tokio::signal::unix::{SignalKind, signal};
@@ -26,7 +26,7 @@ use tokio_util::sync::CancellationToken;
 use super::keys::bls_from;
 use crate::chain_view::HomeChainView;
 use crate::client::wallet_from;
-use crate::config::{self, DispatcherFile, OracleFile, ProverFile, VerifierFile};
+use crate::config::{self, DispatcherFile, OracleFile, ProverFile, StoreConfig, VerifierFile};
 use crate::exit::{CliResult, Exit, ExitError, WithExit};
 use crate::output::{self, Format, millis};
 use crate::runtime::block_on;
@@ -108,7 +108,7 @@ pub fn dispatcher(command: &RunCommand) -> CliResult {
             engine,
             ..JournalConfig::new(file.store.data_dir.join("journal"))
         })?;
-        let blobs = BlobStore::open(&BlobStoreConfig::new(file.store.data_dir.join("blobs")))?;
+        let blobs = open_blobs(&file.store).await?;
         let judge = Judge::new(file.judge.build()?, Arc::clone(&registry));
         let running =
             Dispatcher::start(file.dispatcher, journal, blobs, registry, judge, stop).await?;
@@ -116,6 +116,17 @@ pub fn dispatcher(command: &RunCommand) -> CliResult {
         running.join().await.context("the dispatcher ended")?;
         Ok(())
     })
+}
+
+/// Opens the blob store. A bucket that is away now may be back soon, one that refuses is told at once.
+async fn open_blobs(store: &StoreConfig) -> anyhow::Result<BlobStore> {
+    let environment = |name: &str| std::env::var(name).ok();
+    let blobs = BlobStore::open(&store.blobs.build(&store.data_dir, environment)?)?;
+    match blobs.check().await {
+        Err(error) if error.is_away() => tracing::warn!(%error, "starting all the same"),
+        checked => checked?,
+    }
+    Ok(blobs)
 }
 
 /// Runs or measures a prover.
