@@ -35,7 +35,14 @@ impl Paced {
     }
 
     /// Sees to it that what is queued is served, and returns how long the answer takes after that.
+    ///
+    /// Outside a runtime that is now and at once: work in turn (`crate::blocking`) holds every clock up
+    /// until it is over.
     pub(super) fn serve(&self) -> Duration {
+        if tokio::runtime::Handle::try_current().is_err() {
+            self.owner.lock().unwrap_or_else(PoisonError::into_inner).serve_queued();
+            return Duration::ZERO;
+        }
         let pace = self.pace.lock().unwrap_or_else(PoisonError::into_inner)();
         let owner = Arc::clone(&self.owner);
         tokio::spawn(async move {

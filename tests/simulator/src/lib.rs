@@ -32,5 +32,5 @@ mod world;
 
 pub use plants::Plant;
 pub use sweep::{Sweep, argument, sweep};
-pub use wire::{WireFailure, WirePlant, WireReport, run_wire};
+pub use wire::{WireFailure, WirePlant, WireReport, run_wire, run_wire_alone, wire_plant};
 pub use world::{Failure, Report, run};

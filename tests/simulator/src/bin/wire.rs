@@ -1,17 +1,34 @@
-//! Runs many seeds of the second layer on all cores: `proofgrid-simulate-wire SEEDS [FROM]`.
+//! Runs many seeds of the second layer on all cores, each in a process of its own:
+//! `proofgrid-simulate-wire SEEDS [FROM] [PLANT]`. One seed runs here.
 
 use std::process::ExitCode;
 
-use proofgrid_simulator::{argument, run_wire, sweep};
+use proofgrid_simulator::{WirePlant, argument, run_wire, run_wire_alone, sweep, wire_plant};
 
-const USAGE: &str = "SEEDS [FROM]";
+const USAGE: &str = "SEEDS [FROM] [PLANT]";
+
+fn one(seed: u64, plant: Option<WirePlant>) -> ExitCode {
+    match run_wire(seed, plant) {
+        Ok(report) => {
+            println!("{report:?}\n{}", report.line());
+            ExitCode::SUCCESS
+        }
+        Err(failure) => {
+            println!("{failure}");
+            ExitCode::FAILURE
+        }
+    }
+}
 
 fn simulate() -> Result<ExitCode, String> {
     let (seeds, from) = (argument(1, 100, USAGE)?, argument(2, 0, USAGE)?);
-    let swept = sweep(from..from.saturating_add(seeds), |seed| run_wire(seed, None));
-    if let (1, [report]) = (seeds, swept.reports.as_slice()) {
-        println!("{report:?}");
+    let plant = std::env::args().nth(3).map(|name| wire_plant(&name)).transpose()?;
+    if seeds == 1 {
+        return Ok(one(from, plant));
     }
+    let program = std::env::current_exe().map_err(|error| error.to_string())?;
+    let swept =
+        sweep(from..from.saturating_add(seeds), |seed| run_wire_alone(&program, seed, plant));
     println!("{}", swept.pace());
     let Some((seed, failure)) = swept.failures.first() else { return Ok(ExitCode::SUCCESS) };
     println!("{failure}\nagain: make sim-wire SEEDS=1 FROM={seed}");

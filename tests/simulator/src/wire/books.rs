@@ -3,9 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use proofgrid_core::crypto::keccak256;
-use proofgrid_core::ids::{Attempt, CertificateId, JobId, TaskId};
+use proofgrid_core::ids::{BlobDigest, CertificateId, JobId};
 use proofgrid_core::network::{Change, Fact, JobStateKind, Network, NetworkConfig, Posting, State};
-use proofgrid_core::statement::Verdict;
 use proofgrid_core::units::UnixMillis;
 use proofgrid_prover::ProverStatus;
 use proofgrid_store::journal::Sequence;
@@ -13,6 +12,8 @@ use tokio::sync::watch;
 
 use super::disk::Disk;
 use super::peers::{Unheard, events_of};
+use super::setup::Setup;
+use super::truth::Truth;
 
 /// A rule that does not hold.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,12 +25,16 @@ pub struct Broken {
 }
 
 /// Bytes before a record's payload: version and checksum, which the journal checks at each start.
-const RECORD_HEADER_BYTES: usize = 5;
+pub const RECORD_HEADER_BYTES: usize = 5;
 
 /// The books of a run.
 #[derive(Default)]
 pub struct Books {
     submitted: BTreeSet<JobId>,
+    /// Inputs of submitted jobs.
+    inputs: BTreeMap<BlobDigest, Vec<u8>>,
+    /// Proofs that a hostile prover made.
+    made: BTreeMap<BlobDigest, Vec<u8>>,
     uploaded: BTreeSet<JobId>,
     is_done: bool,
     posts: Vec<CertificateId>,
@@ -52,8 +57,19 @@ impl Books {
     }
 
     /// The dispatcher acknowledged a job.
-    pub fn submitted(&mut self, job: JobId) {
+    pub fn submitted(&mut self, job: JobId, input: &[u8]) {
         self.submitted.insert(job);
+        self.inputs.insert(BlobDigest::from_bytes(keccak256(input)), input.to_vec());
+    }
+
+    /// An input that somebody uploads.
+    pub fn input(&self, digest: &BlobDigest) -> Option<Vec<u8>> {
+        self.inputs.get(digest).cloned()
+    }
+
+    /// A hostile prover made a proof.
+    pub fn made(&mut self, digest: BlobDigest, proof: Vec<u8>) {
+        self.made.insert(digest, proof);
     }
 
     /// The dispatcher acknowledged a job's input.
@@ -103,6 +119,11 @@ impl Books {
         }
     }
 
+    /// The bytes of a proof, if a hostile prover made it.
+    pub fn hostile_proof(&self, digest: &BlobDigest) -> Option<&[u8]> {
+        self.made.get(digest).map(Vec::as_slice)
+    }
+
     /// Proofs that provers were told are accepted.
     fn delivered(&self) -> u64 {
         let now: u64 = self.provers.values().map(|status| status.borrow().delivered).sum();
@@ -118,26 +139,40 @@ impl Books {
 pub struct Ledger {
     next: Sequence,
     facts: Vec<Fact>,
-    accepted: BTreeMap<TaskId, Attempt>,
+    accepted: BTreeSet<(JobId, u32)>,
+    num_accepted: u64,
     state: State,
     machine: NetworkConfig,
+    truth: Truth,
 }
 
 impl Ledger {
     /// An empty one.
-    pub fn new(machine: NetworkConfig) -> Self {
+    pub fn new(machine: NetworkConfig, setup: Setup) -> Self {
         Self {
             next: Sequence::FIRST,
             facts: Vec::new(),
-            accepted: BTreeMap::new(),
+            accepted: BTreeSet::new(),
+            num_accepted: 0,
             state: State::default(),
             machine,
+            truth: Truth::new(setup),
         }
+    }
+
+    /// Statements that were not so.
+    pub fn num_lies(&self) -> usize {
+        self.truth.num_lies()
     }
 
     /// The facts so far.
     pub fn facts(&self) -> &[Fact] {
         &self.facts
+    }
+
+    /// What all of them come to.
+    pub const fn state(&self) -> &State {
+        &self.state
     }
 
     /// Jobs in this state.
@@ -146,39 +181,36 @@ impl Ledger {
     }
 
     /// Reads what is new on the disk.
-    pub fn read(&mut self, disk: &Disk) -> Result<(), Broken> {
-        for (sequence, record) in disk.kept_from(self.next) {
+    pub fn read(&mut self, disk: &Disk, books: &Books) -> Result<(), Broken> {
+        for (sequence, record) in disk.history_from(self.next) {
             let payload = record.get(RECORD_HEADER_BYTES..).unwrap_or_default();
             let fact = Fact::decode(payload).map_err(broken("every record is a fact"))?;
             self.state.evolve(&fact).map_err(broken("the journal can be replayed"))?;
-            self.note(&fact)?;
+            self.note(&fact, books)?;
             self.facts.push(fact);
             self.next = sequence.next();
         }
         Ok(())
     }
 
-    fn note(&mut self, fact: &Fact) -> Result<(), Broken> {
+    fn note(&mut self, fact: &Fact, books: &Books) -> Result<(), Broken> {
         match &fact.change {
-            Change::TaskAccepted { task, attempt, .. } => {
-                match self.accepted.insert(*task, *attempt) {
-                    None => Ok(()),
-                    Some(_) => fail("no task is accepted twice", task.to_string()),
+            Change::TaskAccepted { task, record, .. } => {
+                self.num_accepted += 1;
+                let job = self.state.task(task).map(|(job, _)| job.id);
+                match job.is_ok_and(|job| self.accepted.insert((job, record.index))) {
+                    true => Ok(()),
+                    false => fail("no task is accepted twice", task.to_string()),
                 }
             }
-            Change::LeaseEnded { task, end, .. } if end.burns_budget() => {
-                fail("an honest prover is not blamed", format!("{task}: {end}"))
+            Change::SegmentRejected { job, index, .. } => {
+                self.accepted.remove(&(*job, *index));
+                self.truth.check(&self.state, &fact.change, books)
             }
-            Change::CandidateDropped { task, end, .. } if end.burns_budget() => {
-                fail("an honest prover is not blamed", format!("{task}: {end}"))
-            }
-            Change::VoteRecorded { vote, .. } if vote.vote().verdict != Verdict::Valid => {
-                fail("an honest verifier finds an honest proof valid", format!("{:?}", vote.vote()))
-            }
-            Change::JobEnded { job, end } => {
+            Change::JobEnded { job, end } if !self.truth.may_end(end) => {
                 fail("no job ends before it is settled", format!("{job}: {end:?}"))
             }
-            _ => Ok(()),
+            change => self.truth.check(&self.state, change, books),
         }
     }
 
@@ -213,19 +245,20 @@ impl Ledger {
                 return fail(lost, format!("that {id} is final"));
             }
         }
-        if books.delivered() > self.accepted.len() as u64 {
-            let text = format!("{} proofs of {}", self.accepted.len(), books.delivered());
+        if books.delivered() > self.num_accepted {
+            let text = format!("{} proofs of {}", self.num_accepted, books.delivered());
             return fail(lost, text);
         }
         if books.refused() > 0 {
             return fail("an honest prover is not refused", books.refused().to_string());
         }
-        Ok(())
+        self.truth.check_evidence(&self.state)
     }
 
     /// Whether everything that was asked for is settled.
     pub fn is_over(&self, books: &Books) -> bool {
-        books.is_done && self.count(JobStateKind::Settled) == books.submitted.len()
+        let over = self.count(JobStateKind::Settled) + self.count(JobStateKind::Failed);
+        books.is_done && over == books.submitted.len()
     }
 
     /// What is not over yet, for people.
@@ -249,7 +282,8 @@ impl Ledger {
     }
 }
 
-fn fail(rule: &'static str, subject: String) -> Result<(), Broken> {
+/// Breaks a rule.
+pub fn fail(rule: &'static str, subject: String) -> Result<(), Broken> {
     Err(Broken { rule, subject })
 }
 

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::random::Random;
 
+use super::disk::Death;
 use super::rig::{DISPATCHER, PROVERS, Rig, STAKES};
 
 /// Faults begin after this time.
@@ -12,6 +13,10 @@ const FIRST_MS: u64 = 1_000;
 const LAST_MS: u64 = 50_000;
 /// Longest fault.
 const LONGEST_MS: u64 = 12_000;
+/// Farthest that the dispatcher's clock is off.
+const CLOCK_MS: u64 = 30_000;
+/// What a clock that is off is a fault of.
+const CLOCK: &str = "clock";
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
@@ -21,6 +26,10 @@ enum Kind {
     Cut,
     /// Nothing passes between them for a while, and then all of it.
     Pause,
+    /// The dispatcher's machine stops when its next compaction gets to this point, if it does in time.
+    Disk(Death),
+    /// The dispatcher's wall clock is so many milliseconds ahead, or behind.
+    Clock(i64),
 }
 
 #[derive(Clone, Debug)]
@@ -34,6 +43,7 @@ struct Fault {
 }
 
 /// The faults of a run.
+#[derive(Default)]
 pub struct Faults {
     planned: Vec<Fault>,
     /// What was done, for people.
@@ -44,6 +54,10 @@ pub struct Faults {
     pub other_crashes: u32,
     /// Cuts and pauses.
     pub cuts: u32,
+    /// Jumps of the dispatcher's clock.
+    pub clock_jumps: u32,
+    /// Times that the dispatcher's machine stopped in a compaction.
+    pub disk_deaths: u32,
 }
 
 fn hosts() -> Vec<String> {
@@ -55,11 +69,9 @@ fn hosts() -> Vec<String> {
 impl Faults {
     /// Draws the faults of a seed. No host has two at a time.
     pub fn draw(random: &mut Random) -> Self {
+        let mut faults = Self::default();
         let hosts = hosts();
-        let mut planned: Vec<Fault> = Vec::new();
         for _ in 0..random.between(3, 12) {
-            let at = random.between(FIRST_MS, LAST_MS);
-            let until = at + random.between(50, LONGEST_MS);
             let of_dispatcher = random.chance(350);
             let host = hosts[random.index(hosts.len())].clone();
             let kind = match random.below(3) {
@@ -67,17 +79,32 @@ impl Faults {
                 1 => Kind::Cut,
                 _ => Kind::Pause,
             };
-            let (host, kind) = match of_dispatcher {
-                true => (DISPATCHER.to_owned(), Kind::Crash),
-                false => (host, kind),
+            let (before, after) = (Death::BeforeTruncation, Death::AfterTruncation);
+            let death = if random.chance(500) { before } else { after };
+            let (host, kind) = match (of_dispatcher, random.chance(500)) {
+                (true, true) => (DISPATCHER.to_owned(), Kind::Disk(death)),
+                (true, false) => (DISPATCHER.to_owned(), Kind::Crash),
+                (false, _) => (host, kind),
             };
-            let (at, until) = (Duration::from_millis(at), Duration::from_millis(until));
-            let overlaps = |one: &Fault| one.host == host && one.at <= until && at <= one.until;
-            if !planned.iter().any(overlaps) {
-                planned.push(Fault { at, until, host, kind, begun: false, ended: false });
-            }
+            faults.plan(random, host, kind);
         }
-        Self { planned, done: Vec::new(), dispatcher_crashes: 0, other_crashes: 0, cuts: 0 }
+        // In every third seed the clock is off sometimes.
+        for _ in 0..random.below(9).saturating_sub(5) {
+            let off = i64::try_from(random.between(1, CLOCK_MS)).expect("small");
+            let off = if random.chance(500) { off } else { -off };
+            faults.plan(random, CLOCK.to_owned(), Kind::Clock(off));
+        }
+        faults
+    }
+
+    fn plan(&mut self, random: &mut Random, host: String, kind: Kind) {
+        let at = random.between(FIRST_MS, LAST_MS);
+        let until = at + random.between(50, LONGEST_MS);
+        let (at, until) = (Duration::from_millis(at), Duration::from_millis(until));
+        let overlaps = |one: &Fault| one.host == host && one.at <= until && at <= one.until;
+        if !self.planned.iter().any(overlaps) {
+            self.planned.push(Fault { at, until, host, kind, begun: false, ended: false });
+        }
     }
 
     /// Whether all of them have ended.
@@ -87,6 +114,13 @@ impl Faults {
 
     /// Begins and ends what is due.
     pub fn apply(&mut self, now: Duration, sim: &mut turmoil::Sim<'_>, rig: &Rig) {
+        if rig.disk().is_dead() {
+            self.done.push(format!("{now:?} the dispatcher's machine has stopped"));
+            (self.disk_deaths, self.dispatcher_crashes) =
+                (self.disk_deaths + 1, self.dispatcher_crashes + 1);
+            sim.crash(DISPATCHER);
+            rig.disk().power_loss();
+        }
         let mut planned = std::mem::take(&mut self.planned);
         for fault in &mut planned {
             if !fault.begun && fault.at <= now {
@@ -99,8 +133,15 @@ impl Faults {
                 self.done.push(format!("{now:?} {:?} of {} ends", fault.kind, fault.host));
                 match fault.kind {
                     Kind::Crash => sim.bounce(fault.host.as_str()),
+                    Kind::Disk(_) => {
+                        rig.disk().die_at(None);
+                        if !sim.is_host_running(DISPATCHER) {
+                            sim.bounce(DISPATCHER);
+                        }
+                    }
                     Kind::Cut => sim.repair(DISPATCHER, fault.host.as_str()),
                     Kind::Pause => sim.release(DISPATCHER, fault.host.as_str()),
+                    Kind::Clock(_) => rig.set_clock_off(0),
                 }
             }
         }
@@ -125,6 +166,11 @@ impl Faults {
             Kind::Pause => {
                 self.cuts += 1;
                 sim.hold(DISPATCHER, fault.host.as_str());
+            }
+            Kind::Disk(death) => rig.disk().die_at(Some(death)),
+            Kind::Clock(off) => {
+                self.clock_jumps += 1;
+                rig.set_clock_off(off);
             }
         }
     }

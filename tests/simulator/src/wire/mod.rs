@@ -5,24 +5,36 @@
 //! away. All of it runs on one thread: work that would go to another is done in turn
 //! (`proofgrid_store::blocking`), the journal writes at a pace that the seed draws.
 
+mod alone;
 mod books;
 mod disk;
 mod faults;
+mod hostile_prover;
+mod hostile_verifier;
 mod peers;
 mod program;
+mod restart;
 mod rig;
+mod setup;
+mod truth;
 
 use std::fmt;
+use std::iter;
 use std::time::Duration;
 
+use borsh::{BorshDeserialize, BorshSerialize};
 use proofgrid_core::network::JobStateKind;
 
 use crate::random::Random;
 
+pub use self::alone::{run_wire_alone, wire_plant};
+
 use self::books::{Broken, Ledger};
 use self::faults::Faults;
 use self::peers::Errand;
+use self::restart::Restart;
 use self::rig::{DISPATCHER, PROVERS, Rig, STAKES};
+use self::truth::Truth;
 
 /// One step of the network and of every host.
 const TICK: Duration = Duration::from_millis(5);
@@ -42,28 +54,53 @@ pub enum WirePlant {
     ClockStandsStill,
     /// A verifier judges every segment under the binding of the first.
     JudgeMixesUpSegments,
+    /// Verifiers believe every envelope.
+    JudgeBelieves,
+    /// A snapshot says that it holds the record after its last one too.
+    SnapshotMissesRecord,
+    /// The disk takes one record more away than it was told to.
+    TruncatesTooMuch,
 }
 
 impl WirePlant {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::DiskLies, Self::ClockStandsStill, Self::JudgeMixesUpSegments];
+    pub const ALL: [Self; 6] = [
+        Self::DiskLies,
+        Self::ClockStandsStill,
+        Self::JudgeMixesUpSegments,
+        Self::JudgeBelieves,
+        Self::SnapshotMissesRecord,
+        Self::TruncatesTooMuch,
+    ];
 }
 
 /// What a run was.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct WireReport {
-    /// Jobs, all of them settled.
-    pub jobs: usize,
+    /// Jobs that are settled.
+    pub settled: u32,
+    /// Jobs that a hostile prover made fail.
+    pub failed: u32,
     /// Facts in the journal.
-    pub facts: usize,
+    pub facts: u32,
     /// Crashes of the dispatcher.
     pub dispatcher_crashes: u32,
     /// Crashes of anybody else.
     pub other_crashes: u32,
     /// Cuts and pauses of the network.
     pub cuts: u32,
-    /// Time that passed in the simulation.
-    pub lasted: Duration,
+    /// Times that the dispatcher's machine stopped in a compaction.
+    pub disk_deaths: u32,
+    /// Snapshots that were looked at.
+    pub snapshots: u32,
+    /// Statements that were not so.
+    pub lies: u32,
+    /// Votes both ways that are on record.
+    pub accusations: u32,
+    /// Jumps of the dispatcher's clock.
+    pub clock_jumps: u32,
+    /// Milliseconds that passed in the simulation.
+    pub lasted_ms: u64,
     /// Digest of every decision and its time.
     pub digest: [u8; 32],
 }
@@ -106,23 +143,19 @@ fn errands(random: &mut Random) -> Vec<Errand> {
     (1..=6).map(errand).collect()
 }
 
-/// Runs a seed, on a thread of its own: what a run leaves on its thread must not be the next one's.
+/// Runs a seed, the only one of this process: what a run leaves behind would be in the next one. See
+/// [`run_wire_alone`].
 ///
 /// # Errors
 /// The first rule that broke.
 pub fn run_wire(seed: u64, plant: Option<WirePlant>) -> Result<WireReport, Box<WireFailure>> {
-    let run = std::thread::spawn(move || run_here(seed, plant));
-    run.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-}
-
-fn run_here(seed: u64, plant: Option<WirePlant>) -> Result<WireReport, Box<WireFailure>> {
     proofgrid_store::blocking::run_in_turn();
     let mut random = Random::new(seed);
     let rig = Rig::new(seed, plant).expect("a directory for the run");
     fastrand::seed(seed);
-    let machine = rig::config().state_machine().expect("good settings");
-    let mut run =
-        Run { seed, rig, ledger: Ledger::new(machine), faults: Faults::draw(&mut random) };
+    let machine = rig.config().state_machine().expect("good settings");
+    let (ledger, restart) = (Ledger::new(machine, rig.setup()), Restart::new(rig.snapshots()));
+    let mut run = Run { seed, rig, ledger, restart, faults: Faults::draw(&mut random) };
     let slowest = Duration::from_millis(random.between(2, 80));
     let mut sim = turmoil::Builder::new()
         .simulation_duration(LONGEST)
@@ -145,14 +178,22 @@ fn run_here(seed: u64, plant: Option<WirePlant>) -> Result<WireReport, Box<WireF
         move || rig.clone().oracle()
     });
     for index in 0..PROVERS {
-        sim.host(format!("prover-{index}"), {
-            let rig = of(rig);
-            move || rig.clone().prover(index)
-        });
+        let rig = of(rig);
+        match rig.setup().prover.filter(|(hostile, _)| *hostile == index) {
+            None => sim.host(format!("prover-{index}"), move || rig.clone().prover(index)),
+            Some((_, kind)) => {
+                sim.host(format!("prover-{index}"), move || rig.clone().hostile_prover(index, kind))
+            }
+        }
     }
     for index in 0..STAKES.len() {
         let rig = of(rig);
-        sim.host(format!("verifier-{index}"), move || rig.clone().verifier(index));
+        match rig.setup().verifier.filter(|(hostile, _)| *hostile == index) {
+            None => sim.host(format!("verifier-{index}"), move || rig.clone().verifier(index)),
+            Some((_, kind)) => sim.host(format!("verifier-{index}"), move || {
+                rig.clone().hostile_verifier(index, kind)
+            }),
+        }
     }
     let errands = errands(&mut random);
     let requester = of(rig);
@@ -160,10 +201,15 @@ fn run_here(seed: u64, plant: Option<WirePlant>) -> Result<WireReport, Box<WireF
     run.steps(&mut sim)
 }
 
+fn few(number: usize) -> u32 {
+    u32::try_from(number).expect("a short run")
+}
+
 struct Run {
     seed: u64,
     rig: Rig,
     ledger: Ledger,
+    restart: Restart,
     faults: Faults,
 }
 
@@ -196,18 +242,27 @@ impl Run {
     }
 
     fn check(&mut self) -> Result<(), Broken> {
-        self.ledger.read(self.rig.disk())?;
-        self.ledger.check(&self.rig.books(), self.rig.now())
+        let disk = self.rig.disk();
+        self.ledger.read(disk, &self.rig.books())?;
+        self.restart.spoil(self.rig.plant(), disk);
+        self.restart.check(disk, self.ledger.state())?;
+        self.ledger.check(&self.rig.books(), self.rig.dispatcher_now())
     }
 
     fn report(&self, lasted: Duration) -> WireReport {
         WireReport {
-            jobs: self.ledger.count(JobStateKind::Settled),
-            facts: self.ledger.facts().len(),
+            settled: few(self.ledger.count(JobStateKind::Settled)),
+            failed: few(self.ledger.count(JobStateKind::Failed)),
+            facts: few(self.ledger.facts().len()),
             dispatcher_crashes: self.faults.dispatcher_crashes,
             other_crashes: self.faults.other_crashes,
             cuts: self.faults.cuts,
-            lasted,
+            disk_deaths: self.faults.disk_deaths,
+            snapshots: self.restart.seen,
+            lies: few(self.ledger.num_lies()),
+            accusations: few(Truth::accusations(self.ledger.state())),
+            clock_jumps: self.faults.clock_jumps,
+            lasted_ms: u64::try_from(lasted.as_millis()).expect("a short run"),
             digest: self.ledger.digest(),
         }
     }
@@ -230,7 +285,9 @@ impl Run {
             after,
             rule,
             subject,
-            faults: self.faults.done.clone(),
+            faults: iter::once(format!("{:?}", self.rig.setup()))
+                .chain(self.faults.done.iter().cloned())
+                .collect(),
             facts: last.map(line).collect(),
         }))
     }

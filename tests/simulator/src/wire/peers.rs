@@ -85,7 +85,7 @@ impl Rig {
             while !matches!(timeout(PATIENCE, self.submit(&key, &spec)).await, Ok(true)) {
                 sleep(Duration::from_millis(500)).await;
             }
-            self.books().submitted(spec.id());
+            self.books().submitted(spec.id(), &errand.input);
             while !matches!(timeout(PATIENCE, self.upload(&key, &errand.input)).await, Ok(true)) {
                 sleep(Duration::from_millis(500)).await;
             }

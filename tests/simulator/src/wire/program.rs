@@ -29,12 +29,6 @@ pub fn claim(input: &[u8]) -> Claim {
 
 /// A registry with this program alone.
 pub fn registry() -> Registry {
-    let limits = ProofLimits {
-        proof_bytes_max: ByteCount::new(1 << 20),
-        public_values_bytes_max: ByteCount::new(1 << 20),
-        verify_ms_max: Millis::new(10_000),
-        verify_memory_bytes_max: ByteCount::new(1 << 28),
-    };
     let manifest = Manifest {
         name: "echo".into(),
         version: "1".into(),
@@ -42,9 +36,51 @@ pub fn registry() -> Registry {
         hiding: false,
         proven_bits: 0,
         conjectured_bits: 0,
-        limits,
+        limits: limits(),
     };
     Registry::new(vec![Box::new(Echo { manifest })])
+}
+
+/// A proof of these values under a binding; it holds if they are the segment's.
+pub fn proof(binding: &Binding, values: &[u8]) -> Vec<u8> {
+    enveloped(values, &transcript_seed(&VK, binding, values))
+}
+
+/// An envelope without a proof in it.
+pub fn hollow(values: &[u8]) -> Vec<u8> {
+    enveloped(values, &[0; 32])
+}
+
+fn enveloped(values: &[u8], proof: &[u8]) -> Vec<u8> {
+    let envelope = Envelope { program: id(), vk: VK, public_values: values, proof };
+    envelope.encode().expect("a short proof")
+}
+
+/// What a judge finds that believes every envelope.
+pub fn believed(proof: &[u8], binding: &Binding) -> VerifiedSegment {
+    let limits = limits();
+    let values =
+        Envelope::decode(proof, &limits).map_or(&[][..], |envelope| envelope.public_values);
+    verified(proof, values, binding)
+}
+
+fn verified(proof: &[u8], values: &[u8], binding: &Binding) -> VerifiedSegment {
+    VerifiedSegment {
+        public_values: values.to_vec(),
+        public_values_digest: public_values_digest(values),
+        vk_digest: VK,
+        proof_digest: proof_digest(proof),
+        work_units: WorkUnits::new(binding.count),
+    }
+}
+
+const fn limits() -> ProofLimits {
+    ProofLimits {
+        proof_bytes_max: ByteCount::new(1 << 20),
+        public_values_bytes_max: ByteCount::new(1 << 20),
+        verify_ms_max: Millis::new(10_000),
+        verify_memory_bytes_max: ByteCount::new(1 << 28),
+    }
 }
 
 /// Each byte of the input is an item.
@@ -52,7 +88,8 @@ struct Echo {
     manifest: Manifest,
 }
 
-fn items(input: &[u8], first: u64, count: u64) -> Option<&[u8]> {
+/// The items of a range.
+pub fn items(input: &[u8], first: u64, count: u64) -> Option<&[u8]> {
     let first = usize::try_from(first).ok()?;
     let end = first.checked_add(usize::try_from(count).ok()?)?;
     input.get(first..end).filter(|items| !items.is_empty())
@@ -132,10 +169,7 @@ impl Program for Echo {
     ) -> Result<SegmentProof, ProveError> {
         let values = items(input, segment.first, segment.count);
         let values = values.ok_or_else(|| ProveError::Binding("no such items".into()))?;
-        let seed = transcript_seed(&VK, binding, values);
-        let envelope = Envelope { program: id(), vk: VK, public_values: values, proof: &seed };
-        let bytes = envelope.encode().ok_or_else(|| ProveError::Binding("too long".into()))?;
-        Ok(SegmentProof { bytes, public_values: values.to_vec() })
+        Ok(SegmentProof { bytes: proof(binding, values), public_values: values.to_vec() })
     }
 
     fn verify(&self, proof: &[u8], binding: &Binding) -> Result<VerifiedSegment, Refusal> {
@@ -145,13 +179,7 @@ impl Program for Echo {
         if envelope.proof != transcript_seed(&VK, binding, values) {
             return Err(Refusal::new(RefusalCode::Opening, "made for something else"));
         }
-        Ok(VerifiedSegment {
-            public_values: values.to_vec(),
-            public_values_digest: public_values_digest(values),
-            vk_digest: VK,
-            proof_digest: proof_digest(proof),
-            work_units: WorkUnits::new(binding.count),
-        })
+        Ok(verified(proof, values, binding))
     }
 
     fn claim_of_segments(&self, public_values: &[&[u8]]) -> Result<Claim, Refusal> {
