@@ -333,6 +333,30 @@ async fn more_estimates_than_fit_into_memory_are_refused_before_they_read() {
     running.stop().await;
 }
 
+#[tokio::test]
+async fn an_estimate_has_the_inputs_claim_or_the_line_that_is_none() {
+    let running = start().await;
+    let registry = proofgrid_programs::registry();
+    let program = registry.by_name("fibonacci").unwrap();
+    let estimate = async |input: &[u8]| {
+        let messages = vec![header(&wallet(1), input, input.len() as u64), chunk(input)];
+        running.blobs().upload_blob(tokio_stream::iter(messages)).await.unwrap();
+        let request = v1::EstimateJobRequest {
+            program_id: program.id().as_bytes().to_vec(),
+            input_digest: digest(input).as_bytes().to_vec(),
+            ..Default::default()
+        };
+        running.jobs().estimate_job(request).await
+    };
+    let found = estimate(b"0 1 1024").await.unwrap().into_inner();
+    assert_eq!(found.claim, program.claim(b"0 1 1024").unwrap().as_bytes());
+    assert_eq!((found.segments, found.workers), (1, 0));
+    let status = estimate(b"no numbers at all").await.unwrap_err();
+    assert_eq!(status.code(), Code::FailedPrecondition, "{status:?}");
+    assert!(status.message().contains("line 1"), "{status:?}");
+    running.stop().await;
+}
+
 async fn download(running: &Running, bytes: &[u8], offset: u64) -> (u64, Vec<u8>) {
     let name = digest(bytes);
     let request = v1::DownloadBlobRequest {

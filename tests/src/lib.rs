@@ -95,6 +95,8 @@ pub struct NewJob {
     pub contract: bool,
     /// Seconds until the deadline.
     pub deadline_s: u64,
+    /// The deadline itself, instead: with it the same words are the same job at any time.
+    pub deadline_unix_s: Option<u64>,
 }
 
 impl NewJob {
@@ -109,6 +111,7 @@ impl NewJob {
             nonce,
             contract: false,
             deadline_s: 3_600,
+            deadline_unix_s: None,
         })
     }
 
@@ -121,6 +124,7 @@ impl NewJob {
             nonce,
             contract: false,
             deadline_s: 3_600,
+            deadline_unix_s: None,
         }
     }
 
@@ -222,7 +226,7 @@ impl Scenario {
             program: job.program.clone(),
             input,
             deadline_s: job.deadline_s,
-            deadline_unix_s: None,
+            deadline_unix_s: job.deadline_unix_s,
             fee_wei: U256::from(u64::from(job.contract) * 1_000_000),
             nonce: Some(job.nonce),
             max_segments: SEGMENTS_MAX,

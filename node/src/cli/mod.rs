@@ -4,6 +4,7 @@ pub mod certificate;
 pub mod devnet;
 pub mod doctor;
 pub mod escrow;
+pub mod estimate;
 pub mod jobs;
 pub mod keys;
 pub mod roles;
@@ -61,6 +62,8 @@ pub enum Command {
     /// Carry jobs in from a chain and certificates back.
     #[command(subcommand)]
     Oracle(roles::RunCommand),
+    /// Execute an input without proving it: what would be proved, and what it would take.
+    Estimate(estimate::EstimateArgs),
     /// Submit a job, by gRPC or through a contract.
     Submit(submit::SubmitArgs),
     /// One job, or the newest jobs.
@@ -147,6 +150,7 @@ pub fn run(cli: Cli) -> CliResult {
         Command::Prover(command) => roles::prover(&command, output),
         Command::Verifier(command) => roles::verifier(&command),
         Command::Oracle(command) => roles::oracle(&command),
+        Command::Estimate(args) => estimate::run(&args, output),
         Command::Submit(args) => submit::run(&args, output),
         Command::Status(args) => jobs::status(&args, output),
         Command::Watch(args) => jobs::watch(&args, output),

@@ -1,7 +1,7 @@
 //! `submit`: a job by signed gRPC request, or through the `TaskManager` contract with the fee escrowed.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use alloy_primitives::U256;
@@ -13,7 +13,7 @@ use proofgrid_core::ids::{BlobDigest, ChainContract, JobId, Nonce};
 use proofgrid_core::job::{JobLimits, JobSpec, Mode, Origin};
 use proofgrid_core::limits::{INPUT_BYTES_MAX, PROOF_BYTES_MAX, SEGMENTS_MAX};
 use proofgrid_core::units::{ByteCount, UnixSeconds};
-use proofgrid_proofs::program::Program;
+use proofgrid_proofs::program::{Program, Registry};
 use proofgrid_proto::v1;
 use serde::Serialize;
 
@@ -191,22 +191,9 @@ fn prepare(
     wallet: &WalletKey,
     target: ChainContract,
 ) -> CliResult<PreparedJob> {
-    let input = fs::read(&args.input)
-        .with_context(|| format!("cannot read the input {}", args.input.display()))
-        .exit(Exit::NotFound)?;
-    let bytes = u64::try_from(input.len()).unwrap_or(u64::MAX);
-    if bytes > INPUT_BYTES_MAX {
-        let name = args.input.display();
-        return fail(
-            Exit::Refused,
-            format!("{name} has {bytes} bytes, at most {INPUT_BYTES_MAX} are accepted; split it"),
-        );
-    }
+    let input = read_input(&args.input)?;
     let registry = proofgrid_programs::registry();
-    let program = registry.by_name(&args.program).with_context(|| {
-        let names: Vec<_> = registry.iter().map(|program| program.name().to_owned()).collect();
-        format!("no program {:?}; there are {}", args.program, names.join(", "))
-    })?;
+    let program = program_named(&registry, &args.program)?;
     check_program(client, program)?;
     let claim = program
         .claim(&input)
@@ -227,7 +214,7 @@ fn prepare(
         deadline: UnixSeconds::new(deadline),
         fee_cap: args.fee_wei,
         limits: JobLimits {
-            input_bytes: ByteCount::new(bytes),
+            input_bytes: ByteCount::new(input.len() as u64),
             max_segments: args.max_segments,
             max_proof_bytes: ByteCount::new(args.max_proof_bytes),
         },
@@ -237,8 +224,33 @@ fn prepare(
     Ok(PreparedJob { spec, input })
 }
 
+/// Reads an input that is not too long.
+pub(super) fn read_input(path: &Path) -> CliResult<Vec<u8>> {
+    let name = path.display();
+    let input = fs::read(path)
+        .with_context(|| format!("cannot read the input {name}"))
+        .exit(Exit::NotFound)?;
+    let bytes = input.len() as u64;
+    if bytes > INPUT_BYTES_MAX {
+        let what =
+            format!("{name} has {bytes} bytes, at most {INPUT_BYTES_MAX} are accepted; split it");
+        return fail(Exit::Refused, what);
+    }
+    Ok(input)
+}
+
+pub(super) fn program_named<'a>(
+    registry: &'a Registry,
+    name: &str,
+) -> anyhow::Result<&'a dyn Program> {
+    registry.by_name(name).with_context(|| {
+        let names: Vec<_> = registry.iter().map(|program| program.name().to_owned()).collect();
+        format!("no program {name:?}; there are {}", names.join(", "))
+    })
+}
+
 /// The network must run the same verifier build that this binary carries, or the claim may differ.
-fn check_program(client: &Client, program: &dyn Program) -> anyhow::Result<()> {
+pub(super) fn check_program(client: &Client, program: &dyn Program) -> anyhow::Result<()> {
     let id = program.id();
     let served = client.info.programs.iter().any(|served| served.program_id == id.as_bytes());
     ensure!(

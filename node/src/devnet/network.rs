@@ -228,10 +228,16 @@ impl Devnet {
     /// When it cannot be started.
     pub fn start_chain(&mut self) -> anyhow::Result<()> {
         let port = self.network.rpc_url.rsplit(':').next().context("an address with a port")?;
-        let state = self.layout.root().join(CHAIN_STATE);
-        let evm = anvil::start(&self.options.binary, port.parse()?, &state, &self.layout.logs())?;
+        let (state, logs) = (self.chain_state(), self.layout.logs());
+        let evm = anvil::start(&self.options.binary, port.parse()?, &state, &logs)?;
         self.processes.insert(CHAIN.to_owned(), evm);
         Ok(())
+    }
+
+    /// Where the EVM node keeps its state.
+    #[must_use]
+    pub fn chain_state(&self) -> PathBuf {
+        self.layout.root().join(CHAIN_STATE)
     }
 
     /// Starts another program under a role's name; the scenarios' hostile nodes come in here.

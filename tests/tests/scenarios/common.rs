@@ -20,8 +20,18 @@ pub fn provers(scenario: &Scenario) -> Vec<String> {
 
 /// Submits a job and pauses the prover that works on it, in the middle.
 pub fn caught_proving(scenario: &mut Scenario) -> anyhow::Result<(JobId, String)> {
+    let (_, job, prover) = caught(scenario, |scenario| Ok(NewJob::slow(scenario.nonce())))?;
+    Ok((job, prover))
+}
+
+/// The same with a job of one's own, which must take a while.
+pub fn caught(
+    scenario: &mut Scenario,
+    slow: impl Fn(&Scenario) -> anyhow::Result<NewJob>,
+) -> anyhow::Result<(NewJob, JobId, String)> {
     for _ in 0..CATCHES_MAX {
-        let job = scenario.submit(&NewJob::slow(scenario.nonce()))?;
+        let new = slow(scenario)?;
+        let job = scenario.submit(&new)?;
         let view = scenario.wait_for(job, "leased", |view| {
             view.tasks.first().is_some_and(|task| ["leased", "accepted"].contains(&&*task.state))
         })?;
@@ -29,7 +39,7 @@ pub fn caught_proving(scenario: &mut Scenario) -> anyhow::Result<(JobId, String)
         let name = named(scenario, &address)?;
         scenario.pause(&name)?;
         if holds(scenario, job, &address)? {
-            return Ok((job, name));
+            return Ok((new, job, name));
         }
         scenario.resume(&name)?;
     }

@@ -11,15 +11,15 @@ const JOB_FAILED: i32 = 7;
 /// Wei in a coin.
 const COIN: u64 = 1_000_000_000_000_000_000;
 /// What a contract job escrows.
-const FEE_WEI: u128 = 1_000_000;
+pub const FEE_WEI: u128 = 1_000_000;
 
-fn fund(scenario: &mut Scenario) -> anyhow::Result<()> {
+pub fn fund(scenario: &mut Scenario) -> anyhow::Result<()> {
     let requester = scenario.requester()?.address();
     scenario.fund(requester, alloy_primitives::U256::from(COIN))
 }
 
 /// What a wallet of this network can withdraw, in wei.
-fn credit(scenario: &Scenario, wallet: &str) -> anyhow::Result<u128> {
+pub fn credit(scenario: &Scenario, wallet: &str) -> anyhow::Result<u128> {
     let (code, text) = escrow(scenario, &["credit", "--output", "json"], wallet)?;
     ensure!(code == 0, "{text}");
     let view: serde_json::Value = serde_json::from_str(&text)?;

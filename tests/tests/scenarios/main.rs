@@ -22,8 +22,10 @@ mod kill_dispatcher;
 mod kill_oracle;
 mod kill_prover;
 mod kill_verifier;
+mod lost_blocks;
 mod mixed_load;
 mod no_proof;
+mod object_store;
 mod outage;
 mod pause_prover;
 mod random_faults;
@@ -137,8 +139,11 @@ fn groups() -> Vec<Group> {
                 case("requests_blobs", requests::blobs),
                 case("requests_admin", requests::admin),
                 case("requests_rejected", requests::rejected),
+                case("requests_estimated", requests::estimated),
                 case("command_line", command_line::contract_and_wait),
                 case("certificate", certificate::run),
+                // From here on this network's dispatcher keeps its blobs elsewhere.
+                case("object_store", object_store::run),
             ],
         ),
         group(
@@ -179,6 +184,8 @@ fn groups() -> Vec<Group> {
             [
                 case("reorg_of_the_certificate", reorg::of_the_certificate),
                 case("reorg_of_the_job", reorg::of_the_job),
+                case("reorg_beyond_finality", lost_blocks::reorganised),
+                case("kill_chain", lost_blocks::killed),
                 case("paid_once", deadline::paid_once),
                 case("deadline_direct", deadline::of_a_direct_job),
                 case("deadline_contract", deadline::of_a_contract_job),

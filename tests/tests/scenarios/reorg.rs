@@ -22,12 +22,13 @@ pub fn network(options: &mut DevnetOptions) {
     options.deploy.tasks.graceSeconds = 5;
 }
 
-fn chain(scenario: &Scenario, method: &str, params: &Value) -> anyhow::Result<Value> {
+/// Calls a method of the development node.
+pub fn chain(scenario: &Scenario, method: &str, params: &Value) -> anyhow::Result<Value> {
     call(&scenario.devnet.network().rpc_url, method, params)
 }
 
 /// Seconds between blocks; with 0 blocks come only when they are asked for.
-fn mine_every(scenario: &Scenario, seconds: u64) -> anyhow::Result<()> {
+pub fn mine_every(scenario: &Scenario, seconds: u64) -> anyhow::Result<()> {
     chain(scenario, "evm_setIntervalMining", &json!([seconds])).map(|_| ())
 }
 
@@ -77,7 +78,7 @@ pub fn of_the_job(scenario: &mut Scenario) -> anyhow::Result<()> {
 }
 
 /// Mines a block whenever a transaction waits, while something is done.
-fn mined_by_hand<T>(
+pub fn mined_by_hand<T>(
     scenario: &Scenario,
     act: impl FnOnce() -> anyhow::Result<T>,
 ) -> anyhow::Result<T> {

@@ -1,6 +1,8 @@
 //! Signed requests that somebody captured, changed or made for another place: each is refused with its
 //! reason, and a replay changes nothing.
 
+use std::process::Output;
+
 use anyhow::{Context, ensure};
 use proofgrid_core::crypto::eip712::{Request, WalletMessage};
 use proofgrid_core::crypto::keccak256;
@@ -12,11 +14,14 @@ use proofgrid_node::client::{Client, unix_seconds};
 use proofgrid_proto::v1::blob_service_client::BlobServiceClient;
 use proofgrid_proto::v1::{RefusalReason, upload_blob_request::Part};
 use proofgrid_proto::{REASON_METADATA, v1};
-use proofgrid_tests::{NewJob, Scenario};
+use proofgrid_tests::{NewJob, Scenario, messages};
+use serde_json::Value;
 use tonic::{Response, Status};
 
 use crate::common::caught_proving;
 
+/// Exit code of a command that the network refuses.
+const REFUSED: i32 = 3;
 /// Exit code of a command about a job that ended unsettled.
 const JOB_FAILED: i32 = 7;
 
@@ -246,6 +251,37 @@ pub fn rejected(scenario: &mut Scenario) -> anyhow::Result<()> {
         let told = String::from_utf8_lossy(&watch.stderr).into_owned();
         ensure!(told.contains(&view.reason), "so can a person: {told}");
     }
+    Ok(())
+}
+
+/// An input is executed without being proved: the answer has the claim that its proof would have, and what
+/// the proof would take; of an input that is none it has the reason. No job comes of either.
+pub fn estimated(scenario: &mut Scenario) -> anyhow::Result<()> {
+    let estimate = |name: &str, bytes: &[u8]| -> anyhow::Result<Output> {
+        let path = scenario.folder.path().join(name);
+        std::fs::write(&path, bytes)?;
+        let path = path.display().to_string();
+        scenario.cli(&["estimate", "--program", "keccak", "--input", &path, "--output", "json"])
+    };
+    let jobs = || -> anyhow::Result<Option<usize>> {
+        let listed = scenario.cli(&["status", "--limit", "500", "--output", "json"])?;
+        Ok(serde_json::from_slice::<Value>(&listed.stdout)?.as_array().map(Vec::len))
+    };
+    let (good, before) = (messages(3)?, jobs()?);
+    let done = estimate("good", &good)?;
+    ensure!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    let view: Value = serde_json::from_slice(&done.stdout)?;
+    let registry = proofgrid_programs::registry();
+    let program = registry.by_name("keccak").context("a program")?;
+    ensure!(view["claim"] == program.claim(&good)?.to_string(), "{view}");
+    ensure!(view["segments"] == 1 && view["provers"].as_u64() > Some(0), "{view}");
+    ensure!(view["work_units"].as_u64() > Some(0) && view["memory_bytes_max"].as_u64() > Some(0));
+
+    let none = estimate("none", b"0x00\nno hexadecimal\n")?;
+    ensure!(none.status.code() == Some(REFUSED), "a script can tell: {none:?}");
+    let told = String::from_utf8_lossy(&none.stderr).into_owned();
+    ensure!(told.contains("line 2"), "so can a person: {told}");
+    ensure!(before.is_some() && jobs()? == before, "no job was made of it");
     Ok(())
 }
 
