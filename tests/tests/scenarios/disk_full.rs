@@ -37,21 +37,19 @@ fn largest_kib(folder: &Path, size: fn(&fs::Metadata) -> u64) -> anyhow::Result<
     Ok(largest)
 }
 
-/// Restarts a role with room for so many KiB in each of its files, its log included.
-fn fill(scenario: &mut Scenario, name: &str, room_kib: u64) -> anyhow::Result<u64> {
-    scenario.kill(name)?;
-    let layout = scenario.devnet.layout();
-    let log_kib = length_kib(&fs::metadata(layout.log(name))?);
-    let kib = largest_kib(&layout.data(name), length_kib)?.max(log_kib) + room_kib;
-    scenario.restart_on_full_disk(name, u32::try_from(kib)?)?;
-    Ok(kib)
+/// The length of a role's log, in KiB: it has to be able to grow.
+fn log_kib(scenario: &Scenario, name: &str) -> anyhow::Result<u64> {
+    Ok(length_kib(&fs::metadata(scenario.devnet.layout().log(name))?))
 }
 
 /// An input does not fit on the dispatcher's disk: its upload is refused, small jobs go on, and the same
 /// submit is taken when there is room.
 pub fn of_the_dispatcher(scenario: &mut Scenario) -> anyhow::Result<()> {
     settles(scenario)?;
-    let kib = fill(scenario, "dispatcher", ROOM_KIB)?;
+    scenario.kill("dispatcher")?;
+    let largest = largest_kib(&scenario.devnet.layout().data("dispatcher"), length_kib)?;
+    let kib = largest.max(log_kib(scenario, "dispatcher")?) + ROOM_KIB;
+    scenario.restart_on_full_disk("dispatcher", u32::try_from(kib)?)?;
     scenario.wait_for_dispatcher()?;
     let path = scenario.folder.path().join("large-input");
     let line = "ab".repeat(1 << 14) + "\n";
@@ -125,7 +123,10 @@ pub fn of_a_verifier(scenario: &mut Scenario) -> anyhow::Result<()> {
 /// The only prover cannot keep its proof: the job fails and says why; with room the prover works.
 pub fn of_a_prover(scenario: &mut Scenario) -> anyhow::Result<()> {
     scenario.terminate("prover-2")?;
-    fill(scenario, "prover-1", 4)?;
+    scenario.kill("prover-1")?;
+    // A proof is a new file, longer than the log; an input that lies there already may be longer.
+    let kib = log_kib(scenario, "prover-1")? + 4;
+    scenario.restart_on_full_disk("prover-1", u32::try_from(kib)?)?;
     let job = scenario.submit(&NewJob::fibonacci(scenario.nonce()))?;
     let prover = scenario.devnet.new_wallet_if_missing("prover-1")?.address().to_string();
     scenario.wait_until("a try is given up", || {
