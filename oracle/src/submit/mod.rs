@@ -9,7 +9,7 @@
 //! - nothing is offered more for what has become pointless: its nonce is used up by an empty
 //!   transaction, since all that follow wait for it;
 //! - nonces that a chain gave back when it lost final blocks are used up by empty transactions, or
-//!   nothing above them would ever be mined ([`gap`]);
+//!   nothing above them would ever be mined (`gap`);
 //! - the contract's own state decides whether something is done, whoever did it;
 //! - `Final` is said under the chain's finality policy alone, and until then every step looks
 //!   again, so a reorg of our own transaction is seen, reported and repaired by sending the same
