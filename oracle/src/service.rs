@@ -10,6 +10,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use proofgrid_core::certificate::Certificate;
 use proofgrid_core::ids::{Address, BlockNumber, ChainContract};
 use proofgrid_core::network::{SubmissionFailure, SubmissionSubject, SubmissionUpdate};
 use proofgrid_core::units::UnixSeconds;
@@ -187,12 +188,7 @@ impl Oracle {
                 self.acknowledged(event_id).await
             }
             OracleOrder::SubmitCertificate { certificate, .. } => {
-                let subject = SubmissionSubject::Certificate(certificate.id());
-                self.take_on(
-                    subject,
-                    posts::attest(self.on_chain(self.contracts.proof_registry), &certificate),
-                )
-                .await
+                self.take_on_certificate(&certificate).await
             }
             OracleOrder::SettleJob(order) => self.take_on_settlement(&order).await,
             OracleOrder::Refused(refused) => {
@@ -212,6 +208,12 @@ impl Oracle {
         ChainContract { chain: self.dial.chain, contract }
     }
 
+    async fn take_on_certificate(&mut self, certificate: &Certificate) -> Result<(), OracleError> {
+        let subject = SubmissionSubject::Certificate(certificate.id());
+        let post = posts::attest(self.on_chain(self.contracts.proof_registry), certificate);
+        self.take_on(subject, post).await
+    }
+
     async fn take_on_settlement(&mut self, order: &SettleOrder) -> Result<(), OracleError> {
         // Ordered once its certificate was in a block; final or not, that block may be gone.
         let certificate = &order.certificate;
@@ -220,8 +222,7 @@ impl Oracle {
             tracing::warn!(?subject, "it is on the chain no more; posted again");
             // What was final may still wait for its acknowledgement.
             self.submitter.forget(subject).await?;
-            let post = posts::attest(self.on_chain(self.contracts.proof_registry), certificate);
-            self.take_on(subject, post).await?;
+            self.take_on_certificate(certificate).await?;
         }
         let subject = SubmissionSubject::Settle(order.opened.job());
         let task_manager = self.on_chain(self.contracts.task_manager);

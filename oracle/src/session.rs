@@ -12,7 +12,6 @@ use std::time::Duration;
 use backon::{BackoffBuilder, ExponentialBuilder};
 use proofgrid_core::crypto::eip712::WalletMessage;
 use proofgrid_core::crypto::secp::WalletKey;
-use proofgrid_core::crypto::tags::Login;
 use proofgrid_core::ids::{Address, ChainId, LoginNonce, NetworkId, Role};
 use proofgrid_proto::convert::{
     Challenge, ConvertError, Hello, LoginProof, OracleMessage, OracleOrder,
@@ -395,13 +394,7 @@ fn answer(
         let got = format!("it serves EpochTable {epoch_table} on chain {home_chain}");
         return Err(SessionError::Stranger(got));
     }
-    let login = Login {
-        role: Role::Oracle,
-        server,
-        server_nonce: challenge.server_nonce,
-        client_nonce,
-        operator: settings.key.address(),
-    };
+    let login = challenge.login(Role::Oracle, settings.key.address(), client_nonce);
     let secret = Zeroizing::new(settings.key.secret_bytes());
     let wallet =
         WalletKey::from_bytes(&secret).map_err(|error| SessionError::Login(error.to_string()))?;

@@ -28,7 +28,7 @@ use proofgrid_oracle::sender::Sender;
 use proofgrid_oracle::service::{Oracle, OracleError};
 use proofgrid_proto::convert::{
     ChainNews, Challenge, LoginProof, OracleMessage, OracleOrder, ReportedEvent, SessionToken,
-    Welcome,
+    SettleOrder, Welcome,
 };
 use proofgrid_proto::v1;
 use tokio::net::TcpListener;
@@ -313,16 +313,21 @@ async fn a_certificate_from_the_dispatcher_becomes_final_and_is_told_again_after
     assert_eq!(net.sent_by(oracle).await, 1);
 }
 
+/// A job that a requester paid for, and what settles it, certified by three of the members.
+async fn owed(net: &Net, requester: &mut Sender) -> SettleOrder {
+    let (contracts, job) = (net.deployment.contracts, net.new_job(1).await);
+    let spec = deploy::create_job(requester, &contracts, &job).await.unwrap().spec;
+    let opened = opened(&spec, [requester.address(); 2]);
+    let (batch, certificate) = net.certify(&opened.statement, &[0, 1, 2]).await;
+    settle_order(net, &spec, opened, &batch, certificate)
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn lost_final_blocks_end_the_session_and_a_lost_certificate_is_posted_again() {
     let net = Net::start().await;
     let oracle = account(&net.chain, 0x50).await.address();
-    let contracts = net.deployment.contracts;
     let mut requester = Sender::new(net.chain.clone(), account(&net.chain, 90).await);
-    let created =
-        deploy::create_job(&mut requester, &contracts, &net.new_job(1).await).await.unwrap();
-    let opened = opened(&created.spec, [requester.address(); 2]);
-    let (batch, certificate) = net.certify(&opened.statement, &[0, 1, 2]).await;
+    let order = owed(&net, &mut requester).await;
     let (address, mut streams) = dispatcher().await;
     let folder = tempfile::tempdir().unwrap();
     mine(&net.chain, 2).await;
@@ -334,9 +339,10 @@ async fn lost_final_blocks_end_the_session_and_a_lost_certificate_is_posted_agai
         let (event_id, _) = stream.event().await;
         stream.ack(event_id).await;
     }
-    let id = certificate.id();
+    let id = order.certificate.id();
     let subject = SubmissionSubject::Certificate(id);
-    let attest = OracleOrder::SubmitCertificate { id, certificate: Box::new(certificate.clone()) };
+    let certificate = Box::new(order.certificate.clone());
+    let attest = OracleOrder::SubmitCertificate { id, certificate };
     stream.say(attest).await;
     until_final(&mut stream, &net, subject).await;
     let head = net.chain.latest().await.unwrap().number;
@@ -350,7 +356,6 @@ async fn lost_final_blocks_end_the_session_and_a_lost_certificate_is_posted_agai
     mine(&net.chain, 8).await;
     let mut stream = open(&mut streams).await;
     stream.log_in(network(&net), oracle).await;
-    let order = settle_order(&net, &created.spec, opened, &batch, certificate);
     stream.say(OracleOrder::SettleJob(Box::new(order))).await;
     until_final(&mut stream, &net, subject).await;
     running.stop().await;
@@ -386,13 +391,10 @@ async fn an_order_to_settle_holds_the_escrow_until_the_verdict_is_hard() {
     account(&net.chain, 0x50).await;
     let contracts = net.deployment.contracts;
     let mut requester = Sender::new(net.chain.clone(), account(&net.chain, 90).await);
-    let created =
-        deploy::create_job(&mut requester, &contracts, &net.new_job(1).await).await.unwrap();
-    let opened = opened(&created.spec, [requester.address(); 2]);
-    let (batch, certificate) = net.certify(&opened.statement, &[0, 1, 2]).await;
-    let order = settle_order(&net, &created.spec, opened, &batch, certificate.clone());
+    let order = owed(&net, &mut requester).await;
+    let job = order.opened.job();
     rpc(&net.chain, "evm_increaseTime", serde_json::json!([3600 + 200])).await;
-    deploy::attest(&mut net.owner, contracts.proof_registry, &certificate).await.unwrap();
+    deploy::attest(&mut net.owner, contracts.proof_registry, &order.certificate).await.unwrap();
 
     let (address, mut streams) = dispatcher().await;
     let folder = tempfile::tempdir().unwrap();
@@ -402,7 +404,7 @@ async fn an_order_to_settle_holds_the_escrow_until_the_verdict_is_hard() {
     let settle = OracleOrder::SettleJob(Box::new(order));
     stream.say(settle.clone()).await;
     let manager = evm(contracts.task_manager);
-    let call = ITaskManager::jobsCall { jobId: hash(created.job.as_bytes()) };
+    let call = ITaskManager::jobsCall { jobId: hash(job.as_bytes()) };
     let held = async {
         while net.chain.view(manager, &call, BlockId::latest()).await.unwrap().heldUntil == 0 {
             tokio::task::yield_now().await;
@@ -413,7 +415,7 @@ async fn an_order_to_settle_holds_the_escrow_until_the_verdict_is_hard() {
     stream.say(settle).await;
     rpc(&net.chain, "evm_increaseTime", serde_json::json!([601])).await;
     mine(&net.chain, 1).await;
-    let subject = SubmissionSubject::Settle(created.job);
+    let subject = SubmissionSubject::Settle(job);
     loop {
         match stream.event().await {
             (_, ChainNews::Submission { subject: of, update }) => {
@@ -428,7 +430,7 @@ async fn an_order_to_settle_holds_the_escrow_until_the_verdict_is_hard() {
         }
     }
     running.stop().await;
-    let escrow = deploy::escrow(&requester, contracts.task_manager, created.job).await.unwrap();
+    let escrow = deploy::escrow(&requester, contracts.task_manager, job).await.unwrap();
     assert_eq!(escrow.state, JobState::Settled);
     assert_eq!(net.sent_by(key().address()).await, 2);
 }

@@ -15,7 +15,6 @@ use std::time::Duration;
 use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
 use proofgrid_core::crypto::eip712::WalletMessage;
 use proofgrid_core::crypto::secp::WalletKey;
-use proofgrid_core::crypto::tags::Login;
 use proofgrid_core::ids::{Address, LoginNonce, NetworkId, Role};
 use proofgrid_core::units::ByteCount;
 use proofgrid_proto::MESSAGE_BYTES_MAX;
@@ -254,13 +253,7 @@ impl Session {
             return Err(SessionError::OutOfOrder("challenge"));
         };
         self.check_challenge(&challenge)?;
-        let login = Login {
-            role: Role::Prover,
-            server: challenge.server,
-            server_nonce: challenge.server_nonce,
-            client_nonce,
-            operator,
-        };
+        let login = challenge.login(Role::Prover, operator, client_nonce);
         let message = WalletMessage::Login { network: challenge.network, login };
         let proof = LoginProof::Wallet(self.key.sign(&message));
         send(&outbound, ProverMessage::Login(proof)).await?;

@@ -8,7 +8,6 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use proofgrid_core::crypto::tags::Login;
 use proofgrid_core::ids::{BlobDigest, LoginNonce, Role, SessionId, StatementDigest};
 use proofgrid_core::units::ByteCount;
 use proofgrid_proto::MESSAGE_BYTES_MAX;
@@ -346,13 +345,7 @@ fn answer_challenge(
         let text = format!("the dispatcher is {}, another one is expected", challenge.server);
         return Err(SessionError::Login(text));
     }
-    let login = Login {
-        role: Role::Verifier,
-        server: challenge.server,
-        server_nonce: challenge.server_nonce,
-        client_nonce,
-        operator: config.operator,
-    };
+    let login = challenge.login(Role::Verifier, config.operator, client_nonce);
     Ok(LoginProof::Bls(shared.desk.signer.login(login)))
 }
 

@@ -165,16 +165,17 @@ impl Directory {
     pub(super) fn write(
         &self,
         last: Sequence,
-        write: impl FnOnce(&mut Summed) -> io::Result<()>,
+        write: impl FnOnce(&mut BufWriter<Summed>) -> io::Result<()>,
     ) -> Result<u64, SnapshotError> {
         fs::create_dir_all(&self.path).map_err(failed("create", &self.path))?;
         let path = self.file(last);
         let partial = path.with_extension(PARTIAL);
-        let written = Summed::create(&partial).and_then(|mut file| {
+        let written = Summed::create(&partial).and_then(|file| {
+            let mut file = BufWriter::with_capacity(BUFFER_BYTES, file);
             file.write_all(&[FRAME_VERSION])?;
             file.write_all(&last.get().to_be_bytes())?;
             write(&mut file)?;
-            file.finish()
+            file.into_inner()?.finish()
         });
         if written.is_err() {
             // A disk that is full is not filled by what will never be whole.
@@ -215,12 +216,8 @@ impl Directory {
     }
 }
 
-/// A file that is written once, and the checksum over all of it so far.
+/// A file that is written once, from its beginning, and what is known of its bytes so far.
 pub(super) struct Summed {
-    collected: BufWriter<Hashed>,
-}
-
-struct Hashed {
     file: File,
     checksum: crc32fast::Hasher,
     bytes: u64,
@@ -228,32 +225,19 @@ struct Hashed {
 
 impl Summed {
     fn create(path: &Path) -> io::Result<Self> {
-        let hashed =
-            Hashed { file: File::create(path)?, checksum: crc32fast::Hasher::new(), bytes: 0 };
-        Ok(Self { collected: BufWriter::with_capacity(BUFFER_BYTES, hashed) })
+        Ok(Self { file: File::create(path)?, checksum: crc32fast::Hasher::new(), bytes: 0 })
     }
 
     /// Appends the checksum, waits until all of it is on the disk and says how much that is.
     fn finish(mut self) -> io::Result<u64> {
-        self.collected.flush()?;
-        let Hashed { file, checksum, bytes } = self.collected.get_mut();
-        file.write_all(&checksum.clone().finalize().to_be_bytes())?;
-        file.sync_all()?;
-        Ok(*bytes + CHECKSUM_BYTES as u64)
+        let checksum = self.checksum.clone().finalize();
+        self.write_all(&checksum.to_be_bytes())?;
+        self.file.sync_all()?;
+        Ok(self.bytes)
     }
 }
 
 impl Write for Summed {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.collected.write(bytes)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.collected.flush()
-    }
-}
-
-impl Write for Hashed {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let written = self.file.write(bytes)?;
         self.checksum.update(bytes.get(..written).unwrap_or(bytes));

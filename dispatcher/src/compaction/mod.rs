@@ -69,12 +69,11 @@ impl Compactor {
 
     /// Begins a compaction if enough was committed since the last, and none runs.
     pub(crate) fn committed(&mut self, last: Sequence) {
-        if let Some((begun, running)) = self.running.take() {
-            if !running.is_finished() {
-                self.running = Some((begun, running));
-                return;
-            }
-            self.ended(begun, running.now_or_never());
+        if let Some((begun, running)) = &mut self.running {
+            let Some(outcome) = running.now_or_never() else { return };
+            let begun = *begun;
+            self.running = None;
+            self.ended(begun, outcome);
         }
         if last < self.due {
             return;
@@ -97,14 +96,11 @@ impl Compactor {
     }
 
     /// One that failed is tried again after as many records: a full disk is not asked all the time.
-    fn ended(&mut self, begun: Sequence, outcome: Option<Result<u64, JoinError>>) {
-        let bytes = match outcome {
-            Some(Err(_)) => {
-                tracing::error!("a compaction panicked; the journal is as it was");
-                0
-            }
-            other => other.and_then(Result::ok).unwrap_or(0),
-        };
+    fn ended(&mut self, begun: Sequence, outcome: Result<u64, JoinError>) {
+        let bytes = outcome.unwrap_or_else(|_panic| {
+            tracing::error!("a compaction panicked; the journal is as it was");
+            0
+        });
         self.due = due_after(begun, self.records, bytes);
     }
 
@@ -118,7 +114,7 @@ impl Compactor {
     async fn idle(&mut self) {
         if let Some((begun, running)) = self.running.take() {
             let outcome = running.await;
-            self.ended(begun, Some(outcome));
+            self.ended(begun, outcome);
         }
     }
 }

@@ -48,13 +48,7 @@ impl<P: Protocol> Session<P> {
         sent.map_err(|_gone| EdgeError::Protocol("the stream ended before the login"))?;
         let second = self.next().await?;
         let proof = P::login(second).ok_or(EdgeError::Protocol("the second message is Login"))?;
-        let login = Login {
-            role: P::ROLE,
-            server,
-            server_nonce,
-            client_nonce: hello.client_nonce,
-            operator: hello.operator,
-        };
+        let login = challenge.login(P::ROLE, hello.operator, hello.client_nonce);
         verify(&self.shared, login, proof).await?;
         self.open(hello)
     }

@@ -4,6 +4,7 @@ use std::fmt;
 
 use proofgrid_core::crypto::bls::Signature;
 use proofgrid_core::crypto::secp::WalletSignature;
+use proofgrid_core::crypto::tags::Login;
 use proofgrid_core::ids::{Address, ChainId, LoginNonce, NetworkId, Role, SessionId};
 use proofgrid_core::units::{Millis, UnixMillis};
 
@@ -91,6 +92,16 @@ pub struct Challenge {
     pub server_nonce: LoginNonce,
     /// The network that the login is bound to.
     pub network: NetworkId,
+}
+
+impl Challenge {
+    /// What a peer signs in answer, who said hello with `client_nonce`. Whether it wants to log in to
+    /// this server and network it decides before.
+    #[must_use]
+    pub const fn login(&self, role: Role, operator: Address, client_nonce: LoginNonce) -> Login {
+        let (server, server_nonce) = (self.server, self.server_nonce);
+        Login { role, server, server_nonce, client_nonce, operator }
+    }
 }
 
 impl TryFrom<v1::Challenge> for Challenge {

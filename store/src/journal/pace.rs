@@ -131,4 +131,15 @@ mod tests {
             assert_eq!(disk.last().expect("reads"), kept, "after {wait:?}");
         }
     }
+    /// As work in turn does, which holds every clock up.
+    #[test]
+    fn outside_a_runtime_everything_is_answered_at_once() {
+        let disk = Disk::default();
+        let journal = journal(&disk);
+        let last = futures::executor::block_on(async {
+            let append = journal.append(vec![b"a".to_vec(), b"b".to_vec()]).await.expect("queued");
+            append.await.expect("durable").last
+        });
+        assert_eq!(disk.last().expect("reads"), Some(last));
+    }
 }

@@ -31,6 +31,6 @@ mod wire;
 mod world;
 
 pub use plants::Plant;
-pub use sweep::{Sweep, argument, sweep};
-pub use wire::{WireFailure, WirePlant, WireReport, run_wire, run_wire_alone, wire_plant};
+pub use sweep::{Sweep, argument, plant, sweep};
+pub use wire::{WireFailure, WirePlant, WireReport, run_wire, run_wire_alone};
 pub use world::{Failure, Report, run};

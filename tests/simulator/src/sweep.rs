@@ -1,6 +1,6 @@
 //! Many seeds on all cores: what the tests and the programs of both layers share.
 
-use std::fmt::Display;
+use std::fmt::{Debug, Display};
 use std::ops::Range;
 use std::panic::resume_unwind;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -96,4 +96,14 @@ impl<T, F> Sweep<T, F> {
 pub fn argument(position: usize, otherwise: u64, usage: &str) -> Result<u64, String> {
     let Some(text) = std::env::args().nth(position) else { return Ok(otherwise) };
     text.parse().map_err(|_| format!("`{text}` is no number; usage: {usage}"))
+}
+
+/// The planted bug that the command line names at `position`, if it names one.
+///
+/// # Errors
+/// When there is none of this name.
+pub fn plant<T: Copy + Debug>(position: usize, all: &[T]) -> Result<Option<T>, String> {
+    let Some(text) = std::env::args().nth(position) else { return Ok(None) };
+    let found = all.iter().copied().find(|plant| format!("{plant:?}") == text);
+    found.map(Some).ok_or_else(|| format!("`{text}` is no plant; one of {all:?}"))
 }

@@ -2,15 +2,9 @@
 
 use std::process::ExitCode;
 
-use proofgrid_simulator::{Plant, Report, argument, run, sweep};
+use proofgrid_simulator::{Plant, Report, argument, plant, run, sweep};
 
 const USAGE: &str = "SEEDS [FROM] [PLANT]";
-
-fn plant() -> Result<Option<Plant>, String> {
-    let Some(text) = std::env::args().nth(3) else { return Ok(None) };
-    let found = Plant::ALL.into_iter().find(|plant| format!("{plant:?}") == text);
-    found.map(Some).ok_or_else(|| format!("`{text}` is no plant; one of {:?}", Plant::ALL))
-}
 
 fn add(sum: &mut Report, one: &Report) {
     sum.steps += one.steps;
@@ -23,7 +17,8 @@ fn add(sum: &mut Report, one: &Report) {
 }
 
 fn simulate() -> Result<ExitCode, String> {
-    let (seeds, from, plant) = (argument(1, 1_000, USAGE)?, argument(2, 0, USAGE)?, plant()?);
+    let (seeds, from) = (argument(1, 1_000, USAGE)?, argument(2, 0, USAGE)?);
+    let plant = plant(3, &Plant::ALL)?;
     let swept = sweep(from..from.saturating_add(seeds), |seed| run(seed, plant));
     let mut sum = Report::default();
     swept.reports.iter().for_each(|report| add(&mut sum, report));

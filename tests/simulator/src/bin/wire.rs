@@ -3,7 +3,7 @@
 
 use std::process::ExitCode;
 
-use proofgrid_simulator::{WirePlant, argument, run_wire, run_wire_alone, sweep, wire_plant};
+use proofgrid_simulator::{WirePlant, argument, plant, run_wire, run_wire_alone, sweep};
 
 const USAGE: &str = "SEEDS [FROM] [PLANT]";
 
@@ -22,7 +22,7 @@ fn one(seed: u64, plant: Option<WirePlant>) -> ExitCode {
 
 fn simulate() -> Result<ExitCode, String> {
     let (seeds, from) = (argument(1, 100, USAGE)?, argument(2, 0, USAGE)?);
-    let plant = std::env::args().nth(3).map(|name| wire_plant(&name)).transpose()?;
+    let plant = plant(3, &WirePlant::ALL)?;
     if seeds == 1 {
         return Ok(one(from, plant));
     }

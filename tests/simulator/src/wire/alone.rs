@@ -46,12 +46,3 @@ impl WireReport {
         Self::try_from_slice(&alloy_primitives::hex::decode(text).ok()?).ok()
     }
 }
-
-/// The planted bug of this name.
-///
-/// # Errors
-/// When there is none.
-pub fn wire_plant(name: &str) -> Result<WirePlant, String> {
-    let found = WirePlant::ALL.into_iter().find(|plant| format!("{plant:?}") == name);
-    found.ok_or_else(|| format!("`{name}` is no plant; one of {:?}", WirePlant::ALL))
-}

@@ -5,7 +5,6 @@ use std::time::Duration;
 use proofgrid_core::crypto::eip712::WalletMessage;
 use proofgrid_core::crypto::keccak256;
 use proofgrid_core::crypto::secp::WalletKey;
-use proofgrid_core::crypto::tags::Login;
 use proofgrid_core::ids::{BlobDigest, LeaseToken, LoginNonce, Role};
 use proofgrid_core::network::{
     Assignment, Device, LeaseRef, ProgramOffer, ProofReport, ProverCapabilities, TaskFault,
@@ -109,13 +108,7 @@ impl Liar {
         outbound.send(ProverMessage::Hello(hello).into()).await.ok()?;
         let mut inbound = client.session(ReceiverStream::new(receiver)).await.ok()?.into_inner();
         let ProverOrder::Challenge(challenge) = next(&mut inbound).await? else { return None };
-        let login = Login {
-            role,
-            server: challenge.server,
-            server_nonce: challenge.server_nonce,
-            client_nonce: NONCE,
-            operator,
-        };
+        let login = challenge.login(role, operator, NONCE);
         let message = WalletMessage::Login { network: network(), login };
         let proof = LoginProof::Wallet(self.key.sign(&message));
         outbound.send(ProverMessage::Login(proof).into()).await.ok()?;

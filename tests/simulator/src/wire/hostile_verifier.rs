@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use proofgrid_core::crypto::bls::{BlsMessage, SecretKey};
-use proofgrid_core::crypto::tags::Login;
 use proofgrid_core::ids::{Address, Role};
 use proofgrid_core::network::InvalidDetail;
 use proofgrid_core::statement::Verdict;
@@ -75,13 +74,7 @@ impl Liar {
         say(&outbound, VerifierMessage::Hello(hello)).await?;
         let mut inbound = client.session(ReceiverStream::new(receiver)).await.ok()?.into_inner();
         let VerifierOrder::Challenge(challenge) = next(&mut inbound).await? else { return None };
-        let login = Login {
-            role,
-            server: challenge.server,
-            server_nonce: challenge.server_nonce,
-            client_nonce: NONCE,
-            operator,
-        };
+        let login = challenge.login(role, operator, NONCE);
         let signature = self.key.sign(&BlsMessage::Login { network: network(), login });
         say(&outbound, VerifierMessage::Login(LoginProof::Bls(signature))).await?;
         let VerifierOrder::Welcome(_) = next(&mut inbound).await? else { return None };

@@ -27,7 +27,7 @@ use proofgrid_core::network::JobStateKind;
 
 use crate::random::Random;
 
-pub use self::alone::{run_wire_alone, wire_plant};
+pub use self::alone::run_wire_alone;
 
 use self::books::{Broken, Ledger};
 use self::faults::Faults;

@@ -110,16 +110,10 @@ impl Restart {
         let mut bytes = std::fs::read(self.file(newest)).expect("it was just listed");
         bytes.truncate(bytes.len() - 4);
         bytes[1..9].copy_from_slice(&said.get().to_be_bytes());
-        bytes.extend(checksum(&bytes).to_be_bytes());
+        bytes.extend(crc32fast::hash(&bytes).to_be_bytes());
         std::fs::write(self.file(said), bytes).expect("memory is written");
         std::fs::remove_file(self.file(newest)).expect("it was just read");
     }
-}
-
-/// CRC-32 as in a snapshot's frame.
-fn checksum(bytes: &[u8]) -> u32 {
-    let bit = |crc: u32, _| (crc >> 1) ^ (0xedb8_8320 & 0u32.wrapping_sub(crc & 1));
-    !bytes.iter().fold(!0, |crc, byte| (0..8).fold(crc ^ u32::from(*byte), bit))
 }
 
 fn broken(subject: String) -> Result<(), Broken> {
