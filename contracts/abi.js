@@ -11,12 +11,18 @@ const path = require("path");
 
 const NAMES = [
   "BondedStake",
+  "DevPauserRegistry",
+  "DevPlaceholder",
+  "DevStrategy",
   "DevToken",
   "EpochTable",
   "OperatorRegistry",
   "ProofRegistry",
+  "ProxyAdmin",
   "SpecHarness",
   "TaskManager",
+  "TransparentUpgradeableProxy",
+  "UpgradeableBeacon",
 ];
 // EIP-170 and EIP-3860, in bytes.
 const CODE_BYTES_MAX = 24576;
