@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use alloy::primitives::{Address as EvmAddress, B256, Bytes, TxKind, U256};
 use alloy::rpc::types::TransactionReceipt;
-use alloy::sol_types::{SolCall, SolConstructor, SolEvent};
+use alloy::sol_types::{SolCall, SolEvent};
 use proofgrid_core::certificate::Certificate;
 use proofgrid_core::crypto::bls::SecretKey;
 use proofgrid_core::epoch::MemberSet;
@@ -25,12 +25,10 @@ use crate::abi::{
     ITaskManager, JobRequest, JobState, TaskParams,
 };
 use crate::contracts::{ContractAddresses, core_address, evm, g1_key, g1_signature, g2_key};
+use crate::creations::{Creations, artifact};
 use crate::posts::{certificate_call, settle_call};
 use crate::sender::{Gas, Pending, SendError, Sender};
 
-/// Gas limit of a contract creation: the largest of ours is below 24 576 bytes at 200 gas each,
-/// plus its init code.
-const CREATE_GAS: u64 = 7_000_000;
 /// Gas limit of a bonding call that depends on others of its block.
 const BOND_GAS: u64 = 200_000;
 
@@ -131,61 +129,36 @@ impl Deployment {
     }
 }
 
-macro_rules! artifact {
-    ($name:literal) => {
-        ($name, include_str!(concat!("../../contracts/abi/", $name, ".json")))
-    };
+/// Creates a token that the sender mints at will.
+///
+/// # Errors
+/// See [`DeployError`].
+pub async fn development_token(owner: &mut Sender) -> Result<Address, DeployError> {
+    let arguments = IDevToken::constructorCall { owner_: evm(owner.address()) };
+    let mut creations = Creations::new(owner);
+    let token = creations.create(artifact!("DevToken"), arguments).await?;
+    creations.finish().await?;
+    Ok(token)
 }
 
-/// The init code in a committed artifact.
-fn init_code((name, json): (&'static str, &str)) -> Result<Vec<u8>, DeployError> {
-    let unusable = |why: &str| DeployError::Artifact { name, why: why.into() };
-    let value: serde_json::Value =
-        serde_json::from_str(json).map_err(|error| unusable(&error.to_string()))?;
-    let code = value.get("bytecode").and_then(|code| code.as_str());
-    let code = code.ok_or_else(|| unusable("it has no bytecode"))?;
-    alloy::hex::decode(code).map_err(|_| unusable("its bytecode is not hexadecimal"))
-}
-
-/// One creation after the other, all in flight at once.
-struct Creations<'a> {
-    sender: &'a mut Sender,
-    pending: Vec<(&'static str, Pending)>,
-}
-
-impl Creations<'_> {
-    async fn create<C: SolConstructor>(
-        &mut self,
-        artifact: (&'static str, &str),
-        arguments: C,
-    ) -> Result<Address, DeployError> {
-        let name = artifact.0;
-        let mut code = init_code(artifact)?;
-        code.extend(arguments.abi_encode());
-        let gas = Gas::Limit(CREATE_GAS);
-        let input = Bytes::from(code);
-        let pending = self.sender.send(name, TxKind::Create, U256::ZERO, input, gas).await?;
-        self.pending.push((name, pending));
-        Ok(core_address(evm(self.sender.address()).create(pending.nonce)))
+/// Mints development tokens to several accounts, in one or two blocks.
+///
+/// # Errors
+/// See [`DeployError`].
+pub async fn mint(
+    owner: &mut Sender,
+    token: Address,
+    amounts: &[(Address, Stake)],
+) -> Result<(), DeployError> {
+    let mut pending = Vec::new();
+    for (account, amount) in amounts {
+        let call = IDevToken::mintCall { to: evm(*account), amount: U256::from(amount.get()) };
+        pending.push(queue(owner, token, &call, BOND_GAS).await?);
     }
-
-    /// Waits for all; the addresses were computed, so they are compared.
-    async fn finish(self) -> Result<BTreeMap<&'static str, BlockNumber>, DeployError> {
-        let mut blocks = BTreeMap::new();
-        for (name, pending) in self.pending {
-            let receipt = self.sender.wait(pending).await?;
-            let expected = evm(self.sender.address()).create(pending.nonce);
-            if receipt.contract_address != Some(expected) {
-                let missing = "the contract at its computed address";
-                return Err(DeployError::Result { what: name, missing });
-            }
-            let number = receipt
-                .block_number
-                .ok_or(SendError::Receipt { what: name, missing: "its block" })?;
-            blocks.insert(name, BlockNumber::new(number));
-        }
-        Ok(blocks)
+    for pending in pending {
+        owner.wait(pending).await?;
     }
+    Ok(())
 }
 
 /// Creates all contracts; the sender owns them. About 12 million gas.
@@ -197,7 +170,7 @@ pub async fn deploy_network(
     config: &DeployConfig,
 ) -> Result<Deployment, DeployError> {
     let owner = evm(sender.address());
-    let mut creations = Creations { sender, pending: Vec::new() };
+    let mut creations = Creations::new(sender);
     let token = match config.token {
         StakeToken::Existing(token) => token,
         StakeToken::Development => {
@@ -264,7 +237,8 @@ pub async fn bond_development_stake(
     Ok(())
 }
 
-async fn queue<C: SolCall>(
+/// Broadcasts a call with a fixed gas limit, since it may depend on others of its block.
+pub(crate) async fn queue<C: SolCall>(
     sender: &mut Sender,
     contract: Address,
     call: &C,

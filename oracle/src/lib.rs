@@ -13,8 +13,10 @@
 pub mod abi;
 pub mod config;
 pub mod contracts;
+mod creations;
 pub mod cursor;
 pub mod deploy;
+pub mod eigenlayer;
 pub mod finality;
 pub mod key;
 pub mod posts;

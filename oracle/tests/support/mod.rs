@@ -68,6 +68,11 @@ fn binary() -> PathBuf {
     )
 }
 
+/// Where `make core` puts the restaking core.
+pub fn core_artifacts() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../contracts/eigenlayer/artifacts")
+}
+
 impl Anvil {
     pub fn start(arguments: &[&str]) -> Self {
         let mut child = Command::new(binary())

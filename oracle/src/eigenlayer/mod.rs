@@ -1,0 +1,16 @@
+//! EigenLayer's restaking core, as far as Proofgrid meets it: a development network deploys it, and
+//! operators and stakers call it.
+//!
+//! The interfaces are our own words for the release that can be run here (core v1.4); its bytecode is
+//! not ours and not in this repository: `make core` extracts it, [`CoreArtifacts`] reads it.
+
+pub mod abi;
+mod artifacts;
+mod deploy;
+mod operator;
+
+pub use artifacts::{ArtifactsError, CoreArtifacts};
+pub use deploy::{CoreConfig, CoreContracts, deploy_core};
+pub use operator::{
+    allocate, delegate_stake, operator_shares, register_as_operator, register_for_sets,
+};
