@@ -56,7 +56,10 @@ contract OperatorRegistrar is IOperatorRegistrar, Ownable {
     uint64 public version;
     /// @notice Which operator registered a key; never cleared.
     mapping(bytes32 keyDigest => address operator) public operatorOfKey;
-    mapping(address operator => Key key) private _keys;
+    /// @dev Never cleared: a frozen epoch needs the key that was frozen, whatever its operator does.
+    mapping(bytes32 keyDigest => Key key) private _keys;
+    /// @dev The digest of the operator's last key.
+    mapping(address operator => bytes32 keyDigest) private _keyDigests;
     mapping(address operator => Ejection ejection) private _ejections;
     EnumerableSet.AddressSet private _operators;
 
@@ -145,7 +148,7 @@ contract OperatorRegistrar is IOperatorRegistrar, Ownable {
             revert EjectionWindowOver(operator, ejection.executableAt);
         }
         bytes32 message = ejectCancelMessage(operator, ejection.nonce);
-        Key storage key = _keys[operator];
+        Key storage key = _keys[_keyDigests[operator]];
         if (!Bn254.verify(message, signature, key.key1, key.key2)) {
             revert CancelNotSigned(operator, message);
         }
@@ -190,22 +193,28 @@ contract OperatorRegistrar is IOperatorRegistrar, Ownable {
         view
         returns (G1Point memory key1, G2Point memory key2)
     {
-        Key storage key = _keys[operator];
-        (key1, key2) = (key.key1, key.key2);
-        // No registered key is the identity.
-        if (key1.x == 0 && key1.y == 0) revert OperatorUnknown(operator);
+        bytes32 keyDigest = _keyDigests[operator];
+        if (keyDigest == bytes32(0)) revert OperatorUnknown(operator);
+        Key storage key = _keys[keyDigest];
+        return (key.key1, key.key2);
+    }
+
+    /// @inheritdoc IOperatorRegistrar
+    function key2Of(bytes32 keyDigest) external view returns (G2Point memory) {
+        if (operatorOfKey[keyDigest] == address(0)) revert KeyUnknown(keyDigest);
+        return _keys[keyDigest].key2;
     }
 
     /// @inheritdoc IRoster
     function registeredKey1(address operator) external view returns (G1Point memory) {
         if (!_operators.contains(operator)) revert OperatorNotRegistered(operator);
-        return _keys[operator].key1;
+        return _keys[_keyDigests[operator]].key1;
     }
 
     /// @inheritdoc IRoster
     function registeredKey2(address operator) external view returns (G2Point memory) {
         if (!_operators.contains(operator)) revert OperatorNotRegistered(operator);
-        return _keys[operator].key2;
+        return _keys[_keyDigests[operator]].key2;
     }
 
     /// @inheritdoc IOperatorRegistrar
@@ -256,7 +265,8 @@ contract OperatorRegistrar is IOperatorRegistrar, Ownable {
             revert PossessionNotProved(operator, message);
         }
         operatorOfKey[keyDigest] = operator;
-        _keys[operator] = Key(key1, key2);
+        _keys[keyDigest] = Key(key1, key2);
+        _keyDigests[operator] = keyDigest;
         if (_operators.length() >= EpochTableBytes.MEMBERS_MAX) _churn(operator, stake, data);
         // The core registers nobody twice; if it did, no key may be replaced.
         if (!_operators.add(operator)) revert OperatorAlreadyRegistered(operator);

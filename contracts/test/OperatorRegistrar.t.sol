@@ -121,7 +121,18 @@ contract OperatorRegistrarTest is RestakedNetwork {
         _refuse(ALICE, keyData(ALICE, SCALAR), refusal);
         joinVerifiers(ALICE);
         assertTrue(registrar.isRegistered(ALICE), "with another key");
-        assertEq(registrar.operatorOfKey(keccak256(abi.encode(_key1))), ALICE, "history");
+        bytes32 first = keccak256(abi.encode(_key1));
+        assertEq(registrar.operatorOfKey(first), ALICE, "history");
+        // Frozen epochs name the first key.
+        assertEqBytes(abi.encode(registrar.key2Of(first)), abi.encode(_key2), "first key in G2");
+        (G1Point memory second,) = registrar.keyOf(ALICE);
+        assertTrue(keccak256(abi.encode(second)) != first, "last key");
+    }
+
+    function test_Key2Of_RefusesTheUnknown() external {
+        bytes32 digest = keccak256("no key");
+        vm.expectRevert(abi.encodeWithSelector(IOperatorRegistrar.KeyUnknown.selector, digest));
+        registrar.key2Of(digest);
     }
 
     function test_Register_RefusesAMember() external {

@@ -79,6 +79,8 @@ interface IOperatorRegistrar is IAVSRegistrar, IRoster {
     error OperatorSetFull(uint256 operatorsMax);
     /// @notice The newcomer's stake is not `CHURN_BPS` of the stake of the member that it named.
     error StakeTooSmallToChurn(uint128 incomingStake, uint128 outgoingStake);
+    /// @notice No operator ever registered a key with this digest.
+    error KeyUnknown(bytes32 keyDigest);
     /// @notice The key was registered before.
     error KeyAlreadyUsed(bytes32 keyDigest, address operator);
     /// @notice The signature does not prove possession of this key by this operator, here.
@@ -133,6 +135,10 @@ interface IOperatorRegistrar is IAVSRegistrar, IRoster {
         external
         view
         returns (G1Point memory key1, G2Point memory key2);
+
+    /// @notice The key in G2 of a key in G1 that was ever registered, by `keccak256(abi.encode(key1))`:
+    /// frozen epochs name keys in G1.
+    function key2Of(bytes32 keyDigest) external view returns (G2Point memory);
 
     /// @notice What an operator has to do with ejection.
     function ejectionOf(address operator) external view returns (Ejection memory);
