@@ -11,10 +11,14 @@ const path = require("path");
 
 const NAMES = [
   "BondedStake",
+  "Bonds",
   "DevToken",
+  "DevWrappedCoin",
   "EpochTable",
+  "FeeVault",
   "OperatorRegistry",
   "ProofRegistry",
+  "RaceRounds",
   "SpecHarness",
   "TaskManager",
 ];

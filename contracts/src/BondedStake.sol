@@ -67,4 +67,8 @@ contract BondedStake is IBondedStake, ReentrancyGuard {
     function withdrawalOf(address operator) external view returns (Withdrawal memory) {
         return _withdrawals[operator];
     }
+
+    function deallocationDelayBlocks() external view returns (uint32) {
+        return uint32(withdrawalDelaySeconds);
+    }
 }

@@ -31,6 +31,7 @@ contract ProofRegistry is IProofRegistry, Ownable2Step {
 
     /// @inheritdoc IProofRegistry
     mapping(StatementDigest statement => bool disputed) public isDisputed;
+    mapping(StatementDigest statement => uint64 until) public contestedUntil;
     mapping(BatchRoot root => mapping(uint32 count => Attestation record)) private _attestations;
     mapping(ProgramId program => Program record) private _programs;
     mapping(ProgramId program => mapping(ManifestDigest manifest => bool accepted)) private

@@ -141,6 +141,9 @@ interface IProofRegistry {
     /// @notice Whether both verdicts of the statement are attested.
     function isDisputed(StatementDigest statement) external view returns (bool);
 
+    /// @notice Until when the statement does not read as hard; 0 if it was never contested.
+    function contestedUntil(StatementDigest statement) external view returns (uint64);
+
     /// @notice The current manifest of a program; version 0 if it is not registered.
     function programs(ProgramId program) external view returns (Program memory);
 

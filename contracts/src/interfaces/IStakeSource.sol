@@ -11,4 +11,7 @@ interface IStakeSource {
     /// @notice Seconds between leaving `stakeOf` and leaving the contract. An operator's stake of
     /// an epoch is at risk for at least this long after the snapshot.
     function withdrawalDelaySeconds() external view returns (uint64);
+
+    /// @notice Blocks between the order to take stake out of the set's reach and its effect.
+    function deallocationDelayBlocks() external view returns (uint32);
 }
