@@ -10,6 +10,8 @@ const fs = require("fs");
 const path = require("path");
 
 const NAMES = [
+  "AvsManagerV14",
+  "AvsManagerV19",
   "BondedStake",
   "DevPauserRegistry",
   "DevPlaceholder",

@@ -147,6 +147,12 @@ interface IAllocationManagerV19 is IAllocationManager {
 
     function createOperatorSets(address avs, CreateSetParamsV2[] calldata params) external;
 
+    function createRedistributingOperatorSets(
+        address avs,
+        CreateSetParamsV2[] calldata params,
+        address[] calldata redistributionRecipients
+    ) external;
+
     function slashOperator(address avs, SlashingParams calldata params)
         external
         returns (uint256 slashId, uint256[] memory shares);
