@@ -18,6 +18,7 @@ const NAMES = [
   "DevStrategy",
   "DevToken",
   "EpochTable",
+  "OperatorRegistrar",
   "OperatorRegistry",
   "ProofRegistry",
   "ProxyAdmin",
