@@ -258,7 +258,8 @@ contract OperatorRegistrar is IOperatorRegistrar, Ownable {
         operatorOfKey[keyDigest] = operator;
         _keys[operator] = Key(key1, key2);
         if (_operators.length() >= EpochTableBytes.MEMBERS_MAX) _churn(operator, stake, data);
-        _operators.add(operator);
+        // The core registers nobody twice; if it did, no key may be replaced.
+        if (!_operators.add(operator)) revert OperatorAlreadyRegistered(operator);
         ++version;
         emit OperatorRegistered(operator, keyDigest, key1, key2);
     }

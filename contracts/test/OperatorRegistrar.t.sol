@@ -124,6 +124,18 @@ contract OperatorRegistrarTest is RestakedNetwork {
         assertEq(registrar.operatorOfKey(keccak256(abi.encode(_key1))), ALICE, "history");
     }
 
+    function test_Register_RefusesAMember() external {
+        _register(ALICE, _possession(ALICE));
+        bytes memory data = keyData(ALICE, SCALAR + 1);
+        vm.expectRevert(IAllocationManager.AlreadyMemberOfSet.selector);
+        this.join(ALICE, 0, data);
+        vm.expectRevert(
+            abi.encodeWithSelector(IOperatorRegistrar.OperatorAlreadyRegistered.selector, ALICE)
+        );
+        vm.prank(address(allocations));
+        registrar.registerOperator(ALICE, address(avs), _sets(0), data);
+    }
+
     function test_Register_RefusesARogueKey() external {
         _register(ALICE, _possession(ALICE));
         // rogue = s * G - alice: with it, s alone would sign for both. No possession can be proved.

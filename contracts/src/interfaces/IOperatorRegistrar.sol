@@ -69,6 +69,8 @@ interface IOperatorRegistrar is IAVSRegistrar, IRoster {
     error SetUnknown(uint32 set);
     /// @notice The data has not the length of what is registered for.
     error DataLength(uint256 length);
+    /// @notice The operator is among the verifiers; it must leave to change its key.
+    error OperatorAlreadyRegistered(address operator);
     /// @notice The operator is not in the set.
     error OperatorNotRegistered(address operator);
     /// @notice The operator never registered a key.
