@@ -10,17 +10,26 @@ const fs = require("fs");
 const path = require("path");
 
 const NAMES = [
+  "AvsManagerV14",
+  "AvsManagerV19",
   "BondedStake",
   "Bonds",
+  "DevPauserRegistry",
+  "DevPlaceholder",
+  "DevStrategy",
   "DevToken",
   "DevWrappedCoin",
   "EpochTable",
   "FeeVault",
+  "OperatorRegistrar",
   "OperatorRegistry",
   "ProofRegistry",
+  "ProxyAdmin",
   "RaceRounds",
   "SpecHarness",
   "TaskManager",
+  "TransparentUpgradeableProxy",
+  "UpgradeableBeacon",
 ];
 // EIP-170 and EIP-3860, in bytes.
 const CODE_BYTES_MAX = 24576;

@@ -288,8 +288,8 @@ contract Bonds is IBonds, Ownable2Step {
         }
     }
 
-    /// @dev Whoever accepted the task after this prover's time was over, and still had time when the
-    /// late proof was attested. Nobody, if there is none.
+    /// @dev Whoever accepted the task after this prover's time was over, and delivered or still had
+    /// time when the late proof was attested. Nobody, if there is none.
     function _displacedBy(JobId jobId, bytes32 task, address late, uint64 attestedAt)
         private
         view
@@ -297,9 +297,10 @@ contract Bonds is IBonds, Ownable2Step {
     {
         address holder = _holder[jobId][task];
         Lock storage record = _locks[jobId][task][holder];
-        bool running = record.state == LockState.Locked && attestedAt <= record.deadline;
-        bool after_ = record.acceptedAt > _locks[jobId][task][late].deadline;
-        return running && after_ ? holder : address(0);
+        bool blameless = record.state == LockState.Delivered
+            || (record.state == LockState.Locked && attestedAt <= record.deadline);
+        bool came = record.acceptedAt > _locks[jobId][task][late].deadline;
+        return blameless && came ? holder : address(0);
     }
 
     /// @dev Ends a lock; `fee`, at most all of it, goes to `beneficiary`.

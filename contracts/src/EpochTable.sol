@@ -5,9 +5,9 @@ import {Ownable} from "@openzeppelin/contracts/access/Ownable.sol";
 import {Ownable2Step} from "@openzeppelin/contracts/access/Ownable2Step.sol";
 import {SafeCast} from "@openzeppelin/contracts/utils/math/SafeCast.sol";
 
+import {IBondedStake} from "./interfaces/IBondedStake.sol";
 import {IEpochTable} from "./interfaces/IEpochTable.sol";
 import {IOperatorRegistry} from "./interfaces/IOperatorRegistry.sol";
-import {IStakeSource} from "./interfaces/IStakeSource.sol";
 import {Bn254, G1Point} from "./libraries/Bn254.sol";
 import {EpochTableBytes} from "./libraries/EpochTableBytes.sol";
 
@@ -33,7 +33,7 @@ contract EpochTable is IEpochTable, Ownable2Step {
     /// @notice Whose operators are frozen.
     IOperatorRegistry public immutable registry;
     /// @notice Where their stake is read from.
-    IStakeSource public immutable stakeSource;
+    IBondedStake public immutable stakeSource;
     /// @inheritdoc IEpochTable
     uint64 public immutable homeChain;
     /// @inheritdoc IEpochTable
@@ -47,7 +47,7 @@ contract EpochTable is IEpochTable, Ownable2Step {
 
     constructor(
         IOperatorRegistry registry_,
-        IStakeSource stakeSource_,
+        IBondedStake stakeSource_,
         EpochParams memory params_,
         address owner_
     ) Ownable(owner_) {

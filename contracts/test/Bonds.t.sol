@@ -375,6 +375,19 @@ contract BondsTest is MoneyNetwork {
         assertEq(creditOf(REQUESTER), LOCK / 2 - 3, "the rest");
     }
 
+    function test_LateWinner_CompensatesWhoDeliveredInTimeAndWasOvertaken() external {
+        _accept(0, _leaseEnds, LOCK);
+        vm.warp(_leaseEnds + 1);
+        _accept(1, _leaseEnds + 1, LOCK);
+        _deliver(1);
+        (, StatementDigest statement) = settlementBy(_job, proverAt(0));
+        vm.warp(_leaseEnds + 100);
+        _settleBy(0, statement);
+        assertEq(creditOf(proverAt(1)), LOCK / 4, "compensated");
+        bonds.resolve(_job, _task, proverAt(1));
+        _checkReleased(1, 0);
+    }
+
     function test_LateWinner_CompensatesNobodyWhoWasThereBefore() external {
         _accept(1, _leaseEnds + 500, LOCK);
         _accept(0, _leaseEnds, LOCK);

@@ -17,6 +17,9 @@ interface Vm {
     function roll(uint256 blockNumber) external;
     function chainId(uint256 id) external;
     function etch(address account, bytes calldata code) external;
+    function load(address account, bytes32 slot) external view returns (bytes32);
+    function getCode(string calldata path) external view returns (bytes memory);
+    function isFile(string calldata path) external view returns (bool);
     function expectRevert(bytes calldata data) external;
     function expectRevert(bytes4 selector) external;
     function expectPartialRevert(bytes4 selector) external;
@@ -27,7 +30,6 @@ interface Vm {
     function lastCallGas() external view returns (Gas memory);
     function snapshotState() external returns (uint256 id);
     function revertToState(uint256 id) external returns (bool);
-    function getCode(string calldata artifact) external view returns (bytes memory);
     function readFile(string calldata path) external view returns (string memory);
     function parseJsonUint(string calldata json, string calldata key)
         external
