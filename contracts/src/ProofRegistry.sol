@@ -24,18 +24,39 @@ contract ProofRegistry is IProofRegistry, Ownable2Step {
         uint32 attestedAt;
     }
 
+    /// @dev One slot, and the only one that a hard read adds to the batch's own.
+    struct StatementRecord {
+        Standing standing;
+        uint64 contestedUntil;
+    }
+
+    /// @dev Stopped is for good.
+    enum ManifestState {
+        Unknown,
+        Accepted,
+        Stopped
+    }
+
     /// @inheritdoc IProofRegistry
     IEpochTable public immutable epochTable;
     /// @inheritdoc IProofRegistry
     uint64 public immutable challengeSeconds;
 
     /// @inheritdoc IProofRegistry
-    mapping(StatementDigest statement => bool disputed) public isDisputed;
+    uint64 public constant contestSecondsMax = 7 days;
+
+    /// @inheritdoc IProofRegistry
+    address public challengeGame;
+    mapping(StatementDigest statement => StatementRecord record) private _statements;
     mapping(BatchRoot root => mapping(uint32 count => Attestation record)) private _attestations;
     mapping(ProgramId program => Program record) private _programs;
-    mapping(ProgramId program => mapping(ManifestDigest manifest => bool accepted)) private
-        _accepted;
-    mapping(ProgramId program => mapping(ManifestDigest manifest => bool stopped)) private _stopped;
+    mapping(ProgramId program => mapping(ManifestDigest manifest => ManifestState state)) private
+        _manifests;
+
+    modifier onlyChallengeGame() {
+        if (msg.sender != challengeGame) revert NotChallengeGame(msg.sender);
+        _;
+    }
 
     constructor(IEpochTable epochTable_, address owner_) Ownable(owner_) {
         epochTable = epochTable_;
@@ -80,9 +101,39 @@ contract ProofRegistry is IProofRegistry, Ownable2Step {
     ) external {
         _requireAttested(statement, VERDICT_VALID, validLeaf);
         _requireAttested(statement, VERDICT_INVALID, invalidLeaf);
-        if (isDisputed[statement]) return;
-        isDisputed[statement] = true;
+        if (_statements[statement].standing != Standing.None) return;
+        _statements[statement].standing = Standing.Disputed;
         emit StatementDisputed(statement, validLeaf.root, invalidLeaf.root);
+    }
+
+    /// @inheritdoc IProofRegistry
+    function refute(StatementDigest statement) external onlyChallengeGame {
+        _statements[statement].standing = Standing.Refuted;
+        emit StatementRefuted(statement);
+    }
+
+    /// @inheritdoc IProofRegistry
+    function withdrawLeaf(StatementDigest statement) external onlyChallengeGame {
+        if (_statements[statement].standing != Standing.None) return;
+        _statements[statement].standing = Standing.Withdrawn;
+        emit StatementWithdrawn(statement);
+    }
+
+    /// @inheritdoc IProofRegistry
+    function contest(StatementDigest statement, uint64 until) external onlyChallengeGame {
+        uint256 latest = block.timestamp + contestSecondsMax;
+        if (until > latest) revert ContestTooLong(until, latest);
+        if (until <= _statements[statement].contestedUntil) return;
+        _statements[statement].contestedUntil = until;
+        emit StatementContested(statement, until);
+    }
+
+    /// @inheritdoc IProofRegistry
+    function setChallengeGame(address game_) external onlyOwner {
+        if (challengeGame != address(0)) revert AlreadySet(challengeGame);
+        if (game_ == address(0)) revert AddressZero();
+        challengeGame = game_;
+        emit ChallengeGameSet(game_);
     }
 
     /// @inheritdoc IProofRegistry
@@ -91,20 +142,21 @@ contract ProofRegistry is IProofRegistry, Ownable2Step {
             ProgramId.unwrap(program) == bytes32(0) || ManifestDigest.unwrap(manifest) == bytes32(0)
         ) revert DigestZero();
         Program storage record = _programs[program];
-        if (record.manifest == manifest || _stopped[program][manifest]) {
-            revert ManifestNotNew(program, manifest);
-        }
+        bool stopped = _manifests[program][manifest] == ManifestState.Stopped;
+        if (record.manifest == manifest || stopped) revert ManifestNotNew(program, manifest);
         record.manifest = manifest;
         record.version += 1;
-        _accepted[program][manifest] = true;
+        _manifests[program][manifest] = ManifestState.Accepted;
         emit ProgramRegistered(program, manifest, record.version);
     }
 
     /// @inheritdoc IProofRegistry
-    function stopManifest(ProgramId program, ManifestDigest manifest) external onlyOwner {
-        if (!_accepted[program][manifest]) revert ManifestNotAccepted(program, manifest);
-        _accepted[program][manifest] = false;
-        _stopped[program][manifest] = true;
+    function stopManifest(ProgramId program, ManifestDigest manifest) external {
+        if (msg.sender != challengeGame && msg.sender != owner()) {
+            revert NotOwnerOrGame(msg.sender);
+        }
+        if (!isManifestAccepted(program, manifest)) revert ManifestNotAccepted(program, manifest);
+        _manifests[program][manifest] = ManifestState.Stopped;
         emit ManifestStopped(program, manifest);
     }
 
@@ -127,8 +179,18 @@ contract ProofRegistry is IProofRegistry, Ownable2Step {
     {
         if (!_isIncluded(statement, verdict, leaf)) return Finality.Unknown;
         Finality batch = _finality(_attestations[leaf.root][leaf.count].attestedAt);
-        if (batch != Finality.Unknown && isDisputed[statement]) return Finality.Disputed;
-        return batch;
+        return batch == Finality.Unknown ? batch : _standing(statement, verdict, batch);
+    }
+
+    /// @inheritdoc IProofRegistry
+    function attestationOf(StatementDigest statement, uint8 verdict, BatchLeaf calldata leaf)
+        external
+        view
+        returns (uint64 epoch, uint256 nonSigners, uint64 hardAt)
+    {
+        _requireAttested(statement, verdict, leaf);
+        Attestation memory record = _attestations[leaf.root][leaf.count];
+        return (record.epoch, record.nonSigners, _hardAt(record.attestedAt));
     }
 
     /// @inheritdoc IProofRegistry
@@ -155,11 +217,21 @@ contract ProofRegistry is IProofRegistry, Ownable2Step {
 
     /// @inheritdoc IProofRegistry
     function isManifestAccepted(ProgramId program, ManifestDigest manifest)
-        external
+        public
         view
         returns (bool)
     {
-        return _accepted[program][manifest];
+        return _manifests[program][manifest] == ManifestState.Accepted;
+    }
+
+    /// @inheritdoc IProofRegistry
+    function standingOf(StatementDigest statement) external view returns (Standing) {
+        return _statements[statement].standing;
+    }
+
+    /// @inheritdoc IProofRegistry
+    function contestedUntil(StatementDigest statement) external view returns (uint64) {
+        return _statements[statement].contestedUntil;
     }
 
     /// @inheritdoc IProofRegistry
@@ -239,6 +311,21 @@ contract ProofRegistry is IProofRegistry, Ownable2Step {
             Digests.batchLeaf(statement, verdict), leaf.index, leaf.count, leaf.path
         );
         return root == BatchRoot.unwrap(leaf.root);
+    }
+
+    /// @dev Finality of an attested leaf in a batch of this finality. A dispute overrides it for
+    /// either verdict; a refutation, a withdrawal and a contest are about the valid one only.
+    function _standing(StatementDigest statement, uint8 verdict, Finality batch)
+        private
+        view
+        returns (Finality)
+    {
+        StatementRecord memory record = _statements[statement];
+        if (record.standing == Standing.Disputed) return Finality.Disputed;
+        if (verdict != VERDICT_VALID) return batch;
+        if (record.standing == Standing.Refuted) return Finality.Refuted;
+        if (record.standing == Standing.Withdrawn) return Finality.Withdrawn;
+        return block.timestamp < record.contestedUntil ? Finality.Soft : batch;
     }
 
     /// @dev Finality of a batch that was attested at this second; 0 is never.

@@ -1,26 +1,39 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity 0.8.37;
 
-import {ReentrancyGuard} from "@openzeppelin/contracts/utils/ReentrancyGuard.sol";
-
+import {IBonds} from "./interfaces/IBonds.sol";
+import {IFeeVault} from "./interfaces/IFeeVault.sol";
 import {IProofRegistry} from "./interfaces/IProofRegistry.sol";
+import {IRaceRounds} from "./interfaces/IRaceRounds.sol";
 import {ITaskManager} from "./interfaces/ITaskManager.sol";
 import {Digests} from "./libraries/Digests.sol";
-import {MerkleTree} from "./libraries/MerkleTree.sol";
+import {Statements} from "./libraries/Statements.sol";
 import {JobId, ManifestDigest, ProgramId, StatementDigest} from "./types/Ids.sol";
 import {
     Job,
     MODE_ASSIGNED,
+    MODE_RACE,
     ORIGIN_CONTRACT,
     SegmentRecord,
-    Statement,
     VERDICT_VALID
 } from "./types/Protocol.sol";
 
 /// @title TaskManager
-contract TaskManager is ITaskManager, ReentrancyGuard {
-    /// @notice Most seconds that a deadline may be ahead: a mistyped one must not lock a fee for
-    /// ever.
+contract TaskManager is ITaskManager {
+    /// @dev Three slots at creation; a hold writes the fourth. The fee is the vault's to remember.
+    struct Stored {
+        address requester;
+        uint40 deadline;
+        JobState state;
+        uint8 mode;
+        uint32 maxSegments;
+        ProgramId programId;
+        bytes32 claim;
+        uint64 heldUntil;
+    }
+
+    /// @notice Most seconds that a deadline may be ahead in any network: a mistyped one must not
+    /// lock a fee for ever.
     uint64 public constant DEADLINE_SECONDS_MAX = 30 days;
     /// @notice Most bytes of an input.
     uint64 public constant INPUT_BYTES_MAX = 64 << 20;
@@ -31,6 +44,12 @@ contract TaskManager is ITaskManager, ReentrancyGuard {
 
     /// @inheritdoc ITaskManager
     IProofRegistry public immutable registry;
+    /// @inheritdoc ITaskManager
+    IFeeVault public immutable vault;
+    /// @inheritdoc ITaskManager
+    IBonds public immutable bonds;
+    /// @inheritdoc ITaskManager
+    IRaceRounds public immutable races;
     /// @notice Where the stake lives, as the registry's epoch table says.
     uint64 public immutable homeChain;
     /// @notice Seconds after the deadline in which a delivered statement may be attested.
@@ -39,23 +58,24 @@ contract TaskManager is ITaskManager, ReentrancyGuard {
     uint64 public immutable graceSeconds;
     /// @notice Most seconds by which `hold` can move a refund.
     uint64 public immutable holdSecondsMax;
+    /// @notice Most seconds that a deadline may be ahead.
+    uint64 public immutable deadlineSecondsMax;
 
     /// @inheritdoc ITaskManager
     mapping(address requester => mapping(uint64 nonce => JobId jobId)) public jobOfNonce;
-    /// @inheritdoc ITaskManager
-    mapping(address account => uint256 amount) public credits;
-    mapping(JobId jobId => JobRecord record) private _jobs;
+    mapping(JobId jobId => Stored record) private _jobs;
 
-    constructor(IProofRegistry registry_, TaskParams memory params) {
-        uint64 challengeSeconds = registry_.challengeSeconds();
-        if (params.graceSeconds <= challengeSeconds) {
-            revert GraceTooShort(params.graceSeconds, challengeSeconds);
-        }
-        registry = registry_;
-        homeChain = registry_.epochTable().homeChain();
+    constructor(Parts memory parts, TaskParams memory params) {
+        _requireSound(parts, params);
+        registry = parts.registry;
+        vault = parts.vault;
+        bonds = parts.bonds;
+        races = parts.races;
+        homeChain = parts.registry.epochTable().homeChain();
         verifySeconds = params.verifySeconds;
         graceSeconds = params.graceSeconds;
         holdSecondsMax = params.holdSecondsMax;
+        deadlineSecondsMax = params.deadlineSecondsMax;
     }
 
     /// @inheritdoc ITaskManager
@@ -66,41 +86,68 @@ contract TaskManager is ITaskManager, ReentrancyGuard {
         Job memory job;
         (job, jobId) = describe(msg.sender, request, msg.value);
         jobOfNonce[msg.sender][request.nonce] = jobId;
-        _jobs[jobId] = JobRecord({
+        _jobs[jobId] = Stored({
             requester: msg.sender,
-            deadline: request.deadline,
+            // At most 30 days ahead, so 40 bits hold it.
+            deadline: uint40(request.deadline),
             state: JobState.Open,
-            fee: uint128(msg.value),
-            heldUntil: 0,
+            mode: request.mode,
             maxSegments: request.maxSegments,
             programId: request.programId,
-            claim: request.claim
+            claim: request.claim,
+            heldUntil: 0
         });
         emit JobCreated(jobId, msg.sender, request.programId, job, manifest);
+        vault.escrow{value: msg.value}(jobId);
+        if (request.mode == MODE_RACE) races.open(jobId, request.deadline);
     }
 
     /// @inheritdoc ITaskManager
     function settle(JobId jobId, Settlement calldata s) external {
-        JobRecord storage job = _open(jobId);
-        (StatementDigest statement, uint256 workUnits) = _statement(jobId, job, s);
+        Stored storage job = _openOf(jobId, MODE_ASSIGNED);
+        (StatementDigest statement, uint256 workUnits) =
+            Statements.digestOf(registry, jobId, jobs(jobId), s);
         IProofRegistry.Finality finality = registry.leafFinality(statement, VERDICT_VALID, s.leaf);
         if (finality != IProofRegistry.Finality.Hard) {
             revert StatementNotVerified(statement, finality);
         }
         job.state = JobState.Settled;
-        _creditProvers(jobId, job, s.records, workUnits);
-        emit JobSettled(jobId, statement, job.fee, workUnits);
+        emit JobSettled(jobId, statement, vault.feeOf(jobId), workUnits);
+        IProofRegistry.BatchStatus memory status = registry.statusOf(s.leaf.root, s.leaf.count);
+        IFeeVault.Signing[] memory signings = new IFeeVault.Signing[](1);
+        signings[0] = IFeeVault.Signing(status.epoch, status.nonSigners);
+        vault.settle(jobId, job.requester, _payees(s.records), signings);
+        if (bonds.numLocks(jobId) != 0) bonds.certify(jobId, s.records, status.attestedAt);
+    }
+
+    /// @inheritdoc ITaskManager
+    function settleRace(JobId jobId) external {
+        Stored storage job = _openOf(jobId, MODE_RACE);
+        IRaceRounds.RaceState state = races.close(jobId);
+        if (state != IRaceRounds.RaceState.Won) revert RaceNotWon(jobId, state);
+        job.state = JobState.Settled;
+        (
+            StatementDigest statement,
+            IFeeVault.Payee[] memory payees,
+            IFeeVault.Signing[] memory signings
+        ) = races.winners(jobId);
+        uint256 stake = 0;
+        for (uint256 i = 0; i < payees.length; ++i) {
+            stake += payees[i].weight;
+        }
+        emit JobSettled(jobId, statement, vault.feeOf(jobId), stake);
+        vault.settle(jobId, job.requester, payees, signings);
     }
 
     /// @inheritdoc ITaskManager
     function hold(JobId jobId, Settlement calldata s) external {
-        JobRecord storage job = _open(jobId);
-        (StatementDigest statement,) = _statement(jobId, job, s);
+        Stored storage job = _openOf(jobId, MODE_ASSIGNED);
+        (StatementDigest statement,) = Statements.digestOf(registry, jobId, jobs(jobId), s);
         IProofRegistry.Finality finality = registry.leafFinality(statement, VERDICT_VALID, s.leaf);
         if (finality != IProofRegistry.Finality.Soft) {
             revert StatementNotVerified(statement, finality);
         }
-        uint256 wanted = uint256(registry.statusOf(s.leaf.root, s.leaf.count).hardAt) + graceSeconds;
+        uint256 wanted = Statements.hardAt(registry, statement, s.leaf) + graceSeconds;
         uint256 latest = _scheduledRefund(job) + holdSecondsMax;
         uint64 until = uint64(wanted < latest ? wanted : latest);
         if (until <= job.heldUntil) return;
@@ -110,33 +157,60 @@ contract TaskManager is ITaskManager, ReentrancyGuard {
 
     /// @inheritdoc ITaskManager
     function refund(JobId jobId) external {
-        JobRecord storage job = _open(jobId);
-        uint256 due = _refundableAt(job);
-        if (block.timestamp < due) revert RefundTooEarly(jobId, due);
-        job.state = JobState.Refunded;
-        emit JobRefunded(jobId, job.requester, job.fee);
-        _credit(job.requester, jobId, job.fee);
+        Stored storage job = _open(jobId);
+        if (job.mode == MODE_RACE) {
+            IRaceRounds.RaceState state = races.close(jobId);
+            if (state != IRaceRounds.RaceState.Lost) {
+                revert RefundTooEarly(jobId, races.endsBy(jobId));
+            }
+        } else {
+            uint256 due = _refundableAt(jobId, job);
+            if (block.timestamp < due) revert RefundTooEarly(jobId, due);
+        }
+        _refund(jobId, job);
     }
 
     /// @inheritdoc ITaskManager
-    function withdraw(address payable to) external nonReentrant {
-        if (to == address(0)) revert RecipientZero();
-        uint256 amount = credits[msg.sender];
-        if (amount == 0) revert NothingToWithdraw(msg.sender);
-        credits[msg.sender] = 0;
-        emit Withdrawn(msg.sender, to, amount);
-        (bool sent,) = to.call{value: amount}("");
-        if (!sent) revert PaymentFailed(to, amount);
+    function cancel(JobId jobId) external {
+        Stored storage job = _openOf(jobId, MODE_RACE);
+        if (msg.sender != job.requester) revert NotRequester(jobId, msg.sender);
+        races.cancel(jobId);
+        _refund(jobId, job);
     }
 
     /// @inheritdoc ITaskManager
-    function jobs(JobId jobId) external view returns (JobRecord memory) {
-        return _jobs[jobId];
+    function withdraw(address payable to) external {
+        vault.withdraw(msg.sender, to);
+    }
+
+    /// @inheritdoc ITaskManager
+    function jobs(JobId jobId) public view returns (JobRecord memory) {
+        Stored storage job = _jobs[jobId];
+        return JobRecord({
+            requester: job.requester,
+            deadline: job.deadline,
+            state: job.state,
+            fee: vault.feeOf(jobId),
+            heldUntil: job.heldUntil,
+            maxSegments: job.maxSegments,
+            programId: job.programId,
+            claim: job.claim
+        });
+    }
+
+    /// @inheritdoc ITaskManager
+    function modeOf(JobId jobId) external view returns (uint8) {
+        return _jobs[jobId].mode;
     }
 
     /// @inheritdoc ITaskManager
     function refundableAt(JobId jobId) external view returns (uint256) {
-        return _refundableAt(_open(jobId));
+        return _refundableAt(jobId, _open(jobId));
+    }
+
+    /// @inheritdoc ITaskManager
+    function credits(address account) external view returns (uint256) {
+        return vault.credits(account);
     }
 
     /// @inheritdoc ITaskManager
@@ -170,11 +244,11 @@ contract TaskManager is ITaskManager, ReentrancyGuard {
     /// @dev A second call under a used nonce: the same job, or a refusal. What was sent is
     /// credited.
     function _repeated(JobId existing, JobRequest calldata request) private returns (JobId) {
-        uint256 fee = _jobs[existing].fee;
+        uint256 fee = vault.feeOf(existing);
         (, JobId same) = describe(msg.sender, request, fee);
         bool feeFits = msg.value == 0 || msg.value == fee;
         if (!(same == existing) || !feeFits) revert NonceUsed(request.nonce, existing);
-        _credit(msg.sender, existing, msg.value);
+        if (msg.value != 0) vault.credit{value: msg.value}(existing, msg.sender);
         return existing;
     }
 
@@ -182,14 +256,16 @@ contract TaskManager is ITaskManager, ReentrancyGuard {
     function _requireAdmissible(JobRequest calldata r) private view returns (ManifestDigest) {
         if (msg.value == 0) revert FeeZero();
         if (msg.value > type(uint128).max) revert FeeTooLarge(msg.value);
-        if (r.mode != MODE_ASSIGNED) revert ModeNotOffered(r.mode);
+        if (r.mode != MODE_ASSIGNED && (r.mode != MODE_RACE || !races.isProverBound(r.programId))) {
+            revert ModeNotOffered(r.mode);
+        }
         if (r.inputDigest == bytes32(0)) revert JobFieldInvalid("inputDigest");
         if (r.claim == bytes32(0)) revert JobFieldInvalid("claim");
         if (r.stream == 0 && r.sequence != 0) revert JobFieldInvalid("sequence");
         _requireWithin("inputBytes", r.inputBytes, INPUT_BYTES_MAX);
         _requireWithin("maxSegments", r.maxSegments, SEGMENTS_MAX);
         _requireWithin("maxProofBytes", r.maxProofBytes, PROOF_BYTES_MAX);
-        uint256 latest = block.timestamp + DEADLINE_SECONDS_MAX;
+        uint256 latest = block.timestamp + deadlineSecondsMax;
         if (r.deadline <= block.timestamp || r.deadline > latest) {
             revert DeadlineOutOfRange(r.deadline, block.timestamp + 1, latest);
         }
@@ -206,83 +282,66 @@ contract TaskManager is ITaskManager, ReentrancyGuard {
         if (got > limit) revert JobFieldTooLarge(field, got, limit);
     }
 
-    /// @dev The statement that the settlement claims for the job, and the sum of its work. Job,
-    /// program and claim are the job's own, so a statement about anything else has another digest.
-    function _statement(JobId jobId, JobRecord storage job, Settlement calldata s)
+    /// @dev The provers of the records, by work units.
+    function _payees(SegmentRecord[] calldata records)
         private
-        view
-        returns (StatementDigest statement, uint256 workUnits)
+        pure
+        returns (IFeeVault.Payee[] memory payees)
     {
-        uint256 count = s.records.length;
-        if (count == 0 || count > job.maxSegments) {
-            revert RecordCountOutOfRange(count, job.maxSegments);
-        }
-        if (!registry.isManifestAccepted(job.programId, s.manifest)) {
-            revert ManifestNotAccepted(job.programId, s.manifest);
-        }
-        bytes32[] memory leaves = new bytes32[](count);
-        for (uint256 i = 0; i < count; ++i) {
-            SegmentRecord calldata record = s.records[i];
-            if (record.index != i) revert RecordOutOfOrder(i, record.index);
-            if (record.prover == address(0) || record.workUnits == 0) {
-                revert RecordUnpayable(record.index);
-            }
-            workUnits += record.workUnits;
-            leaves[i] = Digests.segmentLeaf(record);
-        }
-        statement = Digests.statementDigest(
-            Statement({
-                job: jobId,
-                statementAttempt: s.statementAttempt,
-                programId: job.programId,
-                manifest: s.manifest,
-                claim: job.claim,
-                // casting to 'uint32' is safe because count is at most SEGMENTS_MAX
-                // forge-lint: disable-next-line(unsafe-typecast)
-                numSegments: uint32(count),
-                segmentsRoot: MerkleTree.rootOf(leaves)
-            })
-        );
-    }
-
-    /// @dev Splits the fee by work units, rounding down; the rest goes back to the requester.
-    function _creditProvers(
-        JobId jobId,
-        JobRecord storage job,
-        SegmentRecord[] calldata records,
-        uint256 workUnits
-    ) private {
-        uint256 fee = job.fee;
-        uint256 rest = fee;
+        payees = new IFeeVault.Payee[](records.length);
         for (uint256 i = 0; i < records.length; ++i) {
-            uint256 shareDown = fee * records[i].workUnits / workUnits;
-            rest -= shareDown;
-            _credit(records[i].prover, jobId, shareDown);
+            payees[i] = IFeeVault.Payee(records[i].prover, records[i].workUnits);
         }
-        _credit(job.requester, jobId, rest);
     }
 
-    /// @dev Adds to what an account can withdraw.
-    function _credit(address account, JobId jobId, uint256 amount) private {
-        if (amount == 0) return;
-        credits[account] += amount;
-        emit Credited(account, jobId, amount);
+    /// @dev Ends a job for its requester.
+    function _refund(JobId jobId, Stored storage job) private {
+        job.state = JobState.Refunded;
+        emit JobRefunded(jobId, job.requester, vault.feeOf(jobId));
+        vault.refund(jobId, job.requester);
     }
 
     /// @dev The record of a job that is open.
-    function _open(JobId jobId) private view returns (JobRecord storage job) {
+    function _open(JobId jobId) private view returns (Stored storage job) {
         job = _jobs[jobId];
         if (job.state != JobState.Open) revert JobNotOpen(jobId, job.state);
     }
 
+    /// @dev The record of a job that is open and of this mode.
+    function _openOf(JobId jobId, uint8 mode) private view returns (Stored storage job) {
+        job = _open(jobId);
+        if (job.mode != mode) revert ModeDiffers(jobId, job.mode);
+    }
+
     /// @dev When a refund is due, holds included. A hold is capped, so it is always reachable.
-    function _refundableAt(JobRecord storage job) private view returns (uint256) {
+    function _refundableAt(JobId jobId, Stored storage job) private view returns (uint256) {
+        if (job.mode == MODE_RACE) return races.endsBy(jobId);
         uint256 scheduled = _scheduledRefund(job);
         return job.heldUntil > scheduled ? job.heldUntil : scheduled;
     }
 
     /// @dev When a refund is due, holds aside.
-    function _scheduledRefund(JobRecord storage job) private view returns (uint256) {
+    function _scheduledRefund(Stored storage job) private view returns (uint256) {
         return uint256(job.deadline) + verifySeconds + graceSeconds;
+    }
+
+    /// @dev Refuses times in which an attestation in time could be overtaken by a refund, or in
+    /// which stake could leave before what it signed is judged.
+    function _requireSound(Parts memory parts, TaskParams memory p) private view {
+        uint64 challengeSeconds = parts.registry.challengeSeconds();
+        if (p.graceSeconds <= challengeSeconds) {
+            revert GraceTooShort(p.graceSeconds, challengeSeconds);
+        }
+        uint64 judgeSeconds = parts.races.raceParams().judgeSeconds;
+        uint64 longest = p.verifySeconds + p.graceSeconds;
+        if (judgeSeconds <= challengeSeconds || judgeSeconds > longest) {
+            revert JudgeTimeInvalid(judgeSeconds, challengeSeconds + 1, longest);
+        }
+        uint256 needed = uint256(p.deadlineSecondsMax) + p.verifySeconds + challengeSeconds;
+        uint256 limit = uint256(parts.stakeSource.deallocationDelayBlocks())
+            * parts.registry.epochTable().params().blockSeconds / 2;
+        if (p.deadlineSecondsMax > DEADLINE_SECONDS_MAX || needed > limit) {
+            revert JobTimesTooLong(needed, limit);
+        }
     }
 }

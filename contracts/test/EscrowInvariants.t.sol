@@ -183,7 +183,7 @@ contract EscrowInvariantsTest {
             JobId jobId = _handler.created(i);
             if (_handler.endings(jobId) == 0) owed += _handler.fees(jobId);
         }
-        _require(address(tasks).balance == owed, "balance is escrow plus credits");
+        _require(address(tasks.vault()).balance == owed, "balance is escrow plus credits");
         _require(_handler.received() == owed + _handler.sent(), "in is out plus owed");
     }
 

@@ -349,7 +349,7 @@ contract ProofRegistryTest is Network {
         registry.dispute(STATEMENT, validLeaf, invalidLeaf);
         assertTrue(!registry.isVerified(STATEMENT, validLeaf, true), "hard");
         assertTrue(!registry.isVerified(STATEMENT, validLeaf, false), "soft");
-        assertTrue(registry.isDisputed(STATEMENT), "disputed");
+        assertTrue(registry.standingOf(STATEMENT) == IProofRegistry.Standing.Disputed, "disputed");
         assertTrue(
             registry.leafFinality(STATEMENT, 1, validLeaf) == IProofRegistry.Finality.Disputed,
             "finality"
@@ -423,7 +423,9 @@ contract ProofRegistryTest is Network {
             abi.encodeWithSignature("OwnableUnauthorizedAccount(address)", address(this));
         vm.expectRevert(refusal);
         registry.registerProgram(PROGRAM, MANIFEST);
-        vm.expectRevert(refusal);
+        vm.expectRevert(
+            abi.encodeWithSelector(IProofRegistry.NotOwnerOrGame.selector, address(this))
+        );
         registry.stopManifest(PROGRAM, MANIFEST);
     }
 

@@ -2,11 +2,14 @@
 pragma solidity 0.8.37;
 
 import {TaskManager} from "../src/TaskManager.sol";
+import {IFeeVault} from "../src/interfaces/IFeeVault.sol";
 import {IProofRegistry} from "../src/interfaces/IProofRegistry.sol";
+import {IStakeSource} from "../src/interfaces/IStakeSource.sol";
 import {ITaskManager} from "../src/interfaces/ITaskManager.sol";
 import {Digests} from "../src/libraries/Digests.sol";
 import {JobId, ManifestDigest, ProgramId, StatementDigest} from "../src/types/Ids.sol";
 import {BatchLeaf, Job, SegmentRecord} from "../src/types/Protocol.sol";
+import {AvsDouble} from "./helpers/MoneyDoubles.sol";
 import {Network} from "./helpers/Network.sol";
 
 /// @title Takes money back into the contract that pays it
@@ -77,7 +80,7 @@ contract TaskManagerTest is Network {
         assertEq(record.requester, REQUESTER, "requester");
         assertEq(record.deadline, r.deadline, "deadline");
         assertTrue(tasks.jobOfNonce(REQUESTER, 7) == jobId, "nonce");
-        assertEq(address(tasks).balance, FEE, "escrow");
+        assertEq(address(tasks.vault()).balance, FEE, "escrow");
     }
 
     function test_CreateJob_AgainReturnsTheSameAndCreditsTheMoney() external {
@@ -86,7 +89,7 @@ contract TaskManagerTest is Network {
         assertEq(tasks.credits(REQUESTER), FEE, "credited");
         assertTrue(createJob(REQUESTER, 7, 0) == jobId, "same without money");
         assertEq(tasks.credits(REQUESTER), FEE, "nothing more");
-        assertEq(address(tasks).balance, 2 * FEE, "one escrow, one credit");
+        assertEq(address(tasks.vault()).balance, 2 * FEE, "one escrow, one credit");
     }
 
     function test_CreateJob_SameNonceOfAnotherRequesterIsAnotherJob() external {
@@ -161,7 +164,7 @@ contract TaskManagerTest is Network {
     function testFuzz_CreateJob_BoundsTheDeadline(uint64 deadline) external {
         ITaskManager.JobRequest memory r = jobRequest(1);
         r.deadline = deadline;
-        uint256 latest = block.timestamp + 30 days;
+        uint256 latest = block.timestamp + DEADLINE_MAX;
         vm.deal(REQUESTER, FEE);
         if (deadline <= block.timestamp || deadline > latest) {
             vm.expectRevert(
@@ -196,14 +199,15 @@ contract TaskManagerTest is Network {
         (ITaskManager.Settlement memory s, StatementDigest statement) =
             _attested(jobId, twoRecords());
         vm.warp(block.timestamp + CHALLENGE);
-        vm.expectEmit(address(tasks));
-        emit ITaskManager.Credited(prover(0), jobId, 33);
-        vm.expectEmit(address(tasks));
-        emit ITaskManager.Credited(prover(1), jobId, 66);
-        vm.expectEmit(address(tasks));
-        emit ITaskManager.Credited(REQUESTER, jobId, 1);
+        address vault = address(tasks.vault());
         vm.expectEmit(address(tasks));
         emit ITaskManager.JobSettled(jobId, statement, 100, 3);
+        vm.expectEmit(vault);
+        emit IFeeVault.Credited(prover(0), jobId, 33);
+        vm.expectEmit(vault);
+        emit IFeeVault.Credited(prover(1), jobId, 66);
+        vm.expectEmit(vault);
+        emit IFeeVault.Credited(REQUESTER, jobId, 1);
         tasks.settle(jobId, s);
         assertTrue(tasks.jobs(jobId).state == ITaskManager.JobState.Settled, "settled");
     }
@@ -218,7 +222,7 @@ contract TaskManagerTest is Network {
         );
         vm.expectRevert(refusal);
         tasks.settle(jobId, s);
-        vm.warp(block.timestamp + 30 days);
+        vm.warp(block.timestamp + DEADLINE_MAX);
         vm.expectRevert(refusal);
         tasks.refund(jobId);
     }
@@ -347,7 +351,7 @@ contract TaskManagerTest is Network {
         }
         assertEq(tasks.credits(REQUESTER), fee - paid, "dust to the requester");
         assertTrue(fee - paid < 3, "less dust than records");
-        assertEq(address(tasks).balance, fee, "still all there");
+        assertEq(address(tasks.vault()).balance, fee, "still all there");
     }
 
     // refund and hold
@@ -446,8 +450,8 @@ contract TaskManagerTest is Network {
         vm.warp(tasks.refundableAt(jobId));
         tasks.refund(jobId);
         address payable to = payable(address(0xF00));
-        vm.expectEmit(address(tasks));
-        emit ITaskManager.Withdrawn(REQUESTER, to, FEE);
+        vm.expectEmit(address(tasks.vault()));
+        emit IFeeVault.Withdrawn(REQUESTER, to, FEE);
         vm.prank(REQUESTER);
         tasks.withdraw(to);
         assertEq(to.balance, FEE, "received");
@@ -482,19 +486,61 @@ contract TaskManagerTest is Network {
             abi.encodeWithSelector(ITaskManager.PaymentFailed.selector, address(thief), FEE)
         );
         thief.withdraw();
-        assertEq(address(tasks).balance, 2 * FEE, "nothing left");
+        assertEq(address(tasks.vault()).balance, 2 * FEE, "nothing left");
     }
 
     function test_Constructor_RefusesAGraceWithinTheWindow() external {
-        ITaskManager.TaskParams memory p = taskParams();
+        ITaskManager.TaskParams memory p = taskTerms().tasks;
+        ITaskManager.Parts memory parts = _parts();
         p.graceSeconds = CHALLENGE;
         vm.expectRevert(
             abi.encodeWithSelector(ITaskManager.GraceTooShort.selector, CHALLENGE, CHALLENGE)
         );
-        new TaskManager(registry, p);
+        new TaskManager(parts, p);
+    }
+
+    /// @dev The double's stake stays for 1000 blocks.
+    function test_Constructor_RefusesJobsLongerThanHalfOfTheDeallocationDelay() external {
+        ITaskManager.Parts memory parts = _parts();
+        ITaskManager.TaskParams memory p = taskTerms().tasks;
+        uint256 limit = 1000 * BLOCK_SECONDS / 2;
+        p.deadlineSecondsMax = uint64(limit) - VERIFY - CHALLENGE;
+        new TaskManager(parts, p);
+        p.deadlineSecondsMax += 1;
+        vm.expectRevert(
+            abi.encodeWithSelector(ITaskManager.JobTimesTooLong.selector, limit + 1, limit)
+        );
+        new TaskManager(parts, p);
+        AvsDouble(address(parts.stakeSource)).setDelay(type(uint32).max);
+        p.deadlineSecondsMax = 30 days + 1;
+        vm.expectPartialRevert(ITaskManager.JobTimesTooLong.selector);
+        new TaskManager(parts, p);
+    }
+
+    function test_Constructor_RefusesRoundsJudgedTooShortOrTooLong() external {
+        ITaskManager.TaskParams memory p = taskTerms().tasks;
+        // Rounds are judged for 240 seconds.
+        (p.verifySeconds, p.graceSeconds) = (239 - CHALLENGE - 1, CHALLENGE + 1);
+        ITaskManager.Parts memory parts = _parts();
+        vm.expectRevert(
+            abi.encodeWithSelector(ITaskManager.JudgeTimeInvalid.selector, 240, CHALLENGE + 1, 239)
+        );
+        new TaskManager(parts, p);
+        p.verifySeconds += 1;
+        new TaskManager(parts, p);
     }
 
     // Helpers
+
+    function _parts() private returns (ITaskManager.Parts memory) {
+        return ITaskManager.Parts(
+            registry,
+            IStakeSource(address(new AvsDouble())),
+            tasks.vault(),
+            tasks.bonds(),
+            tasks.races()
+        );
+    }
 
     function _attested(JobId jobId, SegmentRecord[] memory list)
         private

@@ -110,7 +110,7 @@ sol! {
     }
 
     #[derive(Debug, PartialEq, Eq)]
-    enum Finality { Unknown, Soft, Hard, Disputed }
+    enum Finality { Unknown, Soft, Hard, Disputed, Refuted, Withdrawn }
     #[derive(Debug, PartialEq, Eq)]
     enum JobState { None, Open, Settled, Refunded }
     #[derive(Debug, PartialEq, Eq)]

@@ -20,6 +20,7 @@ interface IEpochTable {
         uint64 vetoSeconds;
         uint64 slackSeconds;
         uint64 lookaheadSeconds;
+        uint64 blockSeconds;
         uint128 minTotalStake;
         uint16 minMembers;
     }

@@ -9,7 +9,9 @@ import {IEpochTable} from "./IEpochTable.sol";
 /// @title What the verifier set has attested
 /// @notice A batch is named by its root and its number of leaves. A leaf carries the statement
 /// digest and the verdict. A batch is soft when attested and hard when its challenge window is
-/// over. A statement that is attested with both verdicts is disputed: it never reads as hard again.
+/// over. A statement that is attested with both verdicts is disputed, one whose proof was refused
+/// on-chain is refuted, one whose proof nobody would show is withdrawn: it never reads as verified
+/// again. While a proof is being asked for, its statement is contested: it does not read as hard.
 /// @dev Who may lie: callers (a certificate is checked from bytes that the contract knows) and up
 /// to a third of the stake. Two thirds of the stake can attest anything.
 interface IProofRegistry {
@@ -18,7 +20,18 @@ interface IProofRegistry {
         Unknown,
         Soft,
         Hard,
-        Disputed
+        Disputed,
+        Refuted,
+        Withdrawn
+    }
+
+    /// @dev What became of a statement beside its attestations. Only `None` can ever read as
+    /// verified; `Refuted` is the last word.
+    enum Standing {
+        None,
+        Disputed,
+        Refuted,
+        Withdrawn
     }
 
     /// @dev A quorum's signature. `nonSigners` has bit `i` set if member `i` of the epoch's table
@@ -64,6 +77,14 @@ interface IProofRegistry {
     event StatementDisputed(
         StatementDigest indexed statement, BatchRoot validRoot, BatchRoot invalidRoot
     );
+    /// @notice A proof of the statement was refused on-chain.
+    event StatementRefuted(StatementDigest indexed statement);
+    /// @notice Nobody showed a proof of the statement that was asked for.
+    event StatementWithdrawn(StatementDigest indexed statement);
+    /// @notice The statement does not read as hard before `until`.
+    event StatementContested(StatementDigest indexed statement, uint64 until);
+    /// @notice The challenge game was named.
+    event ChallengeGameSet(address game);
     /// @notice A manifest became the program's current one; earlier ones stay accepted.
     event ProgramRegistered(
         ProgramId indexed program, ManifestDigest indexed manifest, uint32 version
@@ -89,6 +110,16 @@ interface IProofRegistry {
     error NonSignersNotShrunk(uint256 stored, uint256 got);
     /// @notice The leaf does not lead to the root of an attested batch.
     error LeafNotAttested(StatementDigest statement, uint8 verdict, BatchRoot root);
+    /// @notice Only the challenge game may do this.
+    error NotChallengeGame(address caller);
+    /// @notice Only the owner and the challenge game may do this.
+    error NotOwnerOrGame(address caller);
+    /// @notice It was set before and cannot be changed.
+    error AlreadySet(address current);
+    /// @notice An address that must not be zero is zero.
+    error AddressZero();
+    /// @notice A statement cannot be contested for so long.
+    error ContestTooLong(uint64 until, uint256 latest);
     /// @notice A digest that must not be zero is zero.
     error DigestZero();
     /// @notice The manifest is the program's current one already, or was stopped.
@@ -111,35 +142,64 @@ interface IProofRegistry {
         BatchLeaf calldata invalidLeaf
     ) external;
 
+    /// @notice Marks a statement as refuted, for good and over any other standing.
+    /// @dev Only the challenge game.
+    function refute(StatementDigest statement) external;
+
+    /// @notice Marks a statement as withdrawn, if it has no other standing.
+    /// @dev Only the challenge game.
+    function withdrawLeaf(StatementDigest statement) external;
+
+    /// @notice Keeps a statement from reading as hard before `until`, which is at most
+    /// `contestSecondsMax` ahead. An earlier contest is never shortened.
+    /// @dev Only the challenge game.
+    function contest(StatementDigest statement, uint64 until) external;
+
+    /// @notice Names the challenge game, once and for good.
+    /// @dev WARNING: owner only. The game can end the standing of any statement and stop manifests.
+    function setChallengeGame(address game_) external;
+
     /// @notice Makes `manifest` the current one of `program`.
     /// @dev WARNING: owner only. The manifest says which verifier build decides; a wrong one
     /// settles wrong statements as soon as a quorum follows it.
     function registerProgram(ProgramId program, ManifestDigest manifest) external;
 
     /// @notice Stops a manifest for good, for example because its verifier is unsound.
-    /// @dev WARNING: owner only. Open jobs that were certified under it only can be refunded, not
-    /// settled.
+    /// @dev WARNING: owner, and the challenge game when a third of the stake made one fault. Open
+    /// jobs that were certified under it only can be refunded, not settled.
     function stopManifest(ProgramId program, ManifestDigest manifest) external;
 
     /// @notice Whether the statement is attested as valid: from the attestation on (`hard` false),
-    /// or only after the challenge window and undisputed (`hard` true). False for an unknown batch
-    /// or a leaf that is not in it; reverts for an index or path that no batch of that count has.
+    /// or only after the challenge window and uncontested (`hard` true). False for a statement with
+    /// a standing, an unknown batch or a leaf that is not in it; reverts for an index or path that
+    /// no batch of that count has.
     function isVerified(StatementDigest statement, BatchLeaf calldata leaf, bool hard)
         external
         view
         returns (bool);
 
-    /// @notice How far a statement with this verdict is settled through this leaf.
+    /// @notice How far a statement with this verdict is settled through this leaf. As valid, a
+    /// contested statement is soft at most, and `Refuted` or `Withdrawn` if it is that.
     function leafFinality(StatementDigest statement, uint8 verdict, BatchLeaf calldata leaf)
         external
         view
         returns (Finality);
 
+    /// @notice Epoch, non-signers and first hard second of the batch that this leaf is in; reverts
+    /// if it is in none. Who is not among the non-signers signed this verdict of this statement.
+    function attestationOf(StatementDigest statement, uint8 verdict, BatchLeaf calldata leaf)
+        external
+        view
+        returns (uint64 epoch, uint256 nonSigners, uint64 hardAt);
+
     /// @notice What is known of a batch.
     function statusOf(BatchRoot root, uint32 count) external view returns (BatchStatus memory);
 
-    /// @notice Whether both verdicts of the statement are attested.
-    function isDisputed(StatementDigest statement) external view returns (bool);
+    /// @notice What became of the statement beside its attestations.
+    function standingOf(StatementDigest statement) external view returns (Standing);
+
+    /// @notice Before this second the statement does not read as hard; 0 if it was never contested.
+    function contestedUntil(StatementDigest statement) external view returns (uint64);
 
     /// @notice The current manifest of a program; version 0 if it is not registered.
     function programs(ProgramId program) external view returns (Program memory);
@@ -158,6 +218,12 @@ interface IProofRegistry {
 
     /// @notice The tables that certificates are checked against.
     function epochTable() external view returns (IEpochTable);
+
+    /// @notice Who may refute, withdraw and contest; zero until it is set.
+    function challengeGame() external view returns (address);
+
+    /// @notice The longest that a statement can be contested at once, in seconds.
+    function contestSecondsMax() external view returns (uint64);
 
     /// @notice Seconds between soft and hard.
     function challengeSeconds() external view returns (uint64);

@@ -96,6 +96,27 @@ library EpochTableBytes {
         }
     }
 
+    /// @notice Number of members of a table in memory.
+    function numMembersOf(bytes memory table) internal pure returns (uint256) {
+        return (table.length - HEADER_BYTES) / MEMBER_BYTES;
+    }
+
+    /// @notice Operator and stake of a member of a table in memory; the index must be a member's.
+    function memberOf(bytes memory table, uint256 index)
+        internal
+        pure
+        returns (address operator, uint128 stake)
+    {
+        uint256 offset = HEADER_BYTES + index * MEMBER_BYTES;
+        uint256 m;
+        assembly ("memory-safe") {
+            m := add(table, 32)
+        }
+        operator = address(uint160(_load(m, offset) >> 96));
+        // The stake is the last 16 of the member's bytes.
+        stake = uint128(_load(m, offset + MEMBER_BYTES - 32));
+    }
+
     /// @notice The fixed part of a stored table.
     function readHeader(address pointer) internal view returns (Header memory header) {
         uint256 m;

@@ -6,6 +6,8 @@ import {BatchRoot, JobId, ManifestDigest, ProgramId} from "./Ids.sol";
 /// @dev Codes of docs/protocol.md section 1. Zero is refused everywhere.
 uint8 constant ORIGIN_CONTRACT = 1;
 uint8 constant MODE_ASSIGNED = 1;
+uint8 constant MODE_RACE = 2;
+uint8 constant TASK_SEGMENT = 1;
 uint8 constant VERDICT_VALID = 1;
 uint8 constant VERDICT_INVALID = 2;
 

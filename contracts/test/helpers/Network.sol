@@ -7,7 +7,9 @@ import {OperatorRegistry} from "../../src/OperatorRegistry.sol";
 import {ProofRegistry} from "../../src/ProofRegistry.sol";
 import {TaskManager} from "../../src/TaskManager.sol";
 import {DevToken} from "../../src/dev/DevToken.sol";
+import {DevWrappedCoin} from "../../src/dev/DevWrappedCoin.sol";
 import {IEpochTable} from "../../src/interfaces/IEpochTable.sol";
+import {IFeeVault} from "../../src/interfaces/IFeeVault.sol";
 import {IProofRegistry} from "../../src/interfaces/IProofRegistry.sol";
 import {ITaskManager} from "../../src/interfaces/ITaskManager.sol";
 import {Bn254, G1Point, G2Point} from "../../src/libraries/Bn254.sol";
@@ -22,6 +24,8 @@ import {
 } from "../../src/types/Ids.sol";
 import {BatchLeaf, SegmentRecord, Statement} from "../../src/types/Protocol.sol";
 import {G2} from "./G2.sol";
+import {Money} from "./Money.sol";
+import {AvsDouble} from "./MoneyDoubles.sol";
 import {TestBase} from "./TestBase.sol";
 
 /// @title A deployed network with real keys
@@ -31,11 +35,13 @@ abstract contract Network is TestBase {
     uint64 internal constant GRACE = 300;
     uint64 internal constant MIN_EPOCH = 600;
     uint64 internal constant MAX_AGE = 7200;
+    uint64 internal constant BLOCK_SECONDS = 12;
     uint64 internal constant WITHDRAWAL_DELAY = 20_000;
     uint128 internal constant MIN_STAKE = 1 ether;
     uint64 internal constant VERIFY = 120;
     uint64 internal constant SETTLE_GRACE = 180;
     uint64 internal constant HOLD_MAX = 1000;
+    uint64 internal constant DEADLINE_MAX = 5000;
     address internal constant OWNER = address(0xA11CE);
     ProgramId internal constant PROGRAM = ProgramId.wrap(keccak256("program"));
     ManifestDigest internal constant MANIFEST = ManifestDigest.wrap(keccak256("manifest"));
@@ -56,7 +62,11 @@ abstract contract Network is TestBase {
         operators = new OperatorRegistry(bond, MIN_STAKE);
         epochs = new EpochTable(operators, bond, epochParams(), OWNER);
         registry = new ProofRegistry(epochs, OWNER);
-        tasks = new TaskManager(registry, taskParams());
+        tasks =
+        Money.deploy(
+            address(this), registry, address(new AvsDouble()), new DevWrappedCoin(), taskTerms()
+        )
+        .tasks;
         vm.prank(OWNER);
         registry.registerProgram(PROGRAM, MANIFEST);
     }
@@ -70,13 +80,17 @@ abstract contract Network is TestBase {
             vetoSeconds: 0,
             slackSeconds: 60,
             lookaheadSeconds: 10_000,
+            blockSeconds: BLOCK_SECONDS,
             minTotalStake: 4 ether,
             minMembers: 1
         });
     }
 
-    function taskParams() internal pure returns (ITaskManager.TaskParams memory) {
-        return ITaskManager.TaskParams(VERIFY, SETTLE_GRACE, HOLD_MAX);
+    /// @dev Provers get all of a fee, so that amounts in tests of jobs are plain.
+    function taskTerms() internal pure returns (Money.Terms memory terms) {
+        terms = Money.terms();
+        terms.split = IFeeVault.FeeSplit(10_000, 0, 0);
+        terms.tasks = ITaskManager.TaskParams(VERIFY, SETTLE_GRACE, HOLD_MAX, DEADLINE_MAX);
     }
 
     // Operators

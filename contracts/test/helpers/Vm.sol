@@ -25,6 +25,8 @@ interface Vm {
     function expectPartialRevert(bytes4 selector) external;
     function expectEmit(address emitter) external;
     function assume(bool condition) external pure;
+    function addr(uint256 key) external pure returns (address);
+    function sign(uint256 key, bytes32 digest) external pure returns (uint8 v, bytes32 r, bytes32 s);
     function lastCallGas() external view returns (Gas memory);
     function snapshotState() external returns (uint256 id);
     function revertToState(uint256 id) external returns (bool);
