@@ -13,6 +13,7 @@ const NAMES = [
   "BondedStake",
   "DevToken",
   "EpochTable",
+  "Groth16Verifier",
   "OperatorRegistry",
   "ProofRegistry",
   "SpecHarness",

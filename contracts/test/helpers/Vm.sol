@@ -22,6 +22,8 @@ interface Vm {
     function expectPartialRevert(bytes4 selector) external;
     function expectEmit(address emitter) external;
     function assume(bool condition) external pure;
+    function mockCallRevert(address target, bytes calldata data, bytes calldata reason) external;
+    function clearMockedCalls() external;
     function lastCallGas() external view returns (Gas memory);
     function snapshotState() external returns (uint256 id);
     function revertToState(uint256 id) external returns (bool);
@@ -51,6 +53,14 @@ interface Vm {
         external
         pure
         returns (bytes32[] memory);
+    function parseJsonBytesArray(string calldata json, string calldata key)
+        external
+        pure
+        returns (bytes[] memory);
+    function parseJsonStringArray(string calldata json, string calldata key)
+        external
+        pure
+        returns (string[] memory);
     function parseJsonString(string calldata json, string calldata key)
         external
         pure
