@@ -92,6 +92,7 @@ floods: ## The floods of the dispatcher's tests at 30 times their size (10^5 con
 gen: tools ## Regenerate what is committed: protobuf code, ABIs, shared vectors
 	PROOFGRID_REGENERATE=1 $(CARGO) test -p proofgrid-proto --test drift
 	PROOFGRID_REGENERATE_VECTORS=1 $(CARGO) test -p proofgrid-core vectors
+	PROOFGRID_REGENERATE_VECTORS=1 $(CARGO) test -p proofgrid-programs --test groth16
 	$(FORGE) build
 	cd contracts && node abi.js
 

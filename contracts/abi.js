@@ -21,6 +21,7 @@ const NAMES = [
   "DevWrappedCoin",
   "EpochTable",
   "FeeVault",
+  "Groth16Verifier",
   "OperatorRegistrar",
   "OperatorRegistry",
   "ProofRegistry",

@@ -25,7 +25,8 @@ pub enum Profile {
     Standard,
     /// The same field, queries and bits with Poseidon2-16, for proofs that will be folded.
     StandardFold,
-    /// Bits only under the usual query conjecture; the proven figure is far lower and is shown.
+    /// Bits only under a conjecture (of a STARK's queries, of discrete logarithms); the proven figure
+    /// is far lower and is shown.
     Fast,
 }
 codes!(Profile, "profile", {

@@ -1,12 +1,15 @@
-//! What the network proves itself: programs built on `proofgrid-proofs`.
+//! What the network proves itself, and what it certifies for others: programs built on
+//! `proofgrid-proofs`.
 
 pub mod fibonacci;
+pub mod groth16;
 pub mod keccak;
 
 use proofgrid_proofs::manifest::Profile;
 use proofgrid_proofs::program::{Program, Registry};
 
 use crate::fibonacci::FibonacciProgram;
+use crate::groth16::Groth16Program;
 use crate::keccak::KeccakProgram;
 
 /// The closed registry of this build's programs.
@@ -15,7 +18,7 @@ pub fn registry() -> Registry {
     Registry::new(programs())
 }
 
-/// The programs of this build: `keccak`, `keccak-fold`, `keccak-fast` and `fibonacci`.
+/// The programs of this build: `keccak`, `keccak-fold`, `keccak-fast`, `fibonacci` and `groth16-bn254`.
 #[must_use]
 pub fn programs() -> Vec<Box<dyn Program>> {
     vec![
@@ -23,6 +26,7 @@ pub fn programs() -> Vec<Box<dyn Program>> {
         Box::new(KeccakProgram::new(Profile::StandardFold)),
         Box::new(KeccakProgram::new(Profile::Fast)),
         Box::new(FibonacciProgram::new(Profile::Standard)),
+        Box::new(Groth16Program::new()),
     ]
 }
 
@@ -34,7 +38,7 @@ mod tests {
     fn the_registry_is_closed_and_named() {
         let registry = registry();
         let names: Vec<&str> = registry.iter().map(|program| program.name()).collect();
-        assert_eq!(names, ["keccak", "keccak-fold", "keccak-fast", "fibonacci"]);
+        assert_eq!(names, ["keccak", "keccak-fold", "keccak-fast", "fibonacci", "groth16-bn254"]);
         for program in registry.iter() {
             assert_eq!(registry.get(&program.id()).map(|p| p.name()), Some(program.name()));
             assert_eq!(registry.by_name(program.name()).map(|p| p.id()), Some(program.id()));
@@ -51,7 +55,7 @@ mod tests {
     }
 
     /// Program id and manifest digest of each program.
-    const GOLDEN_IDS: [&str; 4] = [
+    const GOLDEN_IDS: [&str; 5] = [
         "0x9e8ae83d7ca51a067e84a62e74b73659d99c7629316431efebac51b387138c76 \
          0x0654207054d3bb6654dc628b3833f20ace7e0548ef7e5796ec66706b748a7a4d",
         "0xb14c3850e4041dab41bfa599201184ed643ca291c73fb34d4d480e7cb839eed7 \
@@ -60,5 +64,7 @@ mod tests {
          0xfd138a31f7e1efa1160fb4ce37b9cd9ea530a86b8623356d87c5814a83449350",
         "0xf8bbff7aa9558046111e89d9641a0231b234e68e3b4da676f24a4faf372ec7ea \
          0xb68c502d27cee4e74af957e1d9286704f90215baa6b1e194ce0672634e709694",
+        "0x05d5029557778312a34d27ea25a18399c3104fad11bf9dd1a4833a78d1c58f8e \
+         0xa4d3add23aab3659f13e93f75b73a96d45bd047aeaff76a7e3dad68ac54c82c0",
     ];
 }

@@ -175,6 +175,14 @@ pub enum InputError {
         /// What the program proves, in plural.
         items: &'static str,
     },
+    /// A field of a structured input is not what the program takes.
+    #[error("{field} {problem}")]
+    Field {
+        /// Its name, with the names of what it is in.
+        field: String,
+        /// What is wrong with it.
+        problem: String,
+    },
     /// The input is longer than the network takes.
     #[error("the input has {got} bytes, at most {max} are accepted; split it into several jobs")]
     TooLong {
@@ -244,6 +252,9 @@ pub enum ProveError {
     /// The segment is none of this input, or too large for the program.
     #[error(transparent)]
     Plan(#[from] PlanError),
+    /// The proof that the input brings along is refused.
+    #[error("the input's own proof is refused: {0}")]
+    Refused(Refusal),
     /// The binding names another program or range than the segment.
     #[error("the binding does not fit: {0}; this is an error of the caller")]
     Binding(String),
@@ -271,8 +282,29 @@ pub trait Program: Send + Sync {
     /// The verifier build with its limits and security figures.
     fn manifest(&self) -> &Manifest;
 
-    /// The digest of the verifying key.
+    /// The digest of the verifying key; of what all keys have in common, for a program whose inputs
+    /// bring their own.
     fn vk_digest(&self) -> VkDigest;
+
+    /// The digest of the key that proofs of this input satisfy.
+    ///
+    /// # Errors
+    /// As [`Program::claim`], for a program whose inputs bring their own keys.
+    fn vk_of(&self, _input: &[u8]) -> Result<VkDigest, InputError> {
+        Ok(self.vk_digest())
+    }
+
+    /// Whether a segment record may name this key. A program whose inputs bring their own admits
+    /// every key: the claim covers the right one, and the proof has to satisfy the one that is named.
+    fn admits_vk(&self, vk: &VkDigest) -> bool {
+        *vk == self.vk_digest()
+    }
+
+    /// Whether a proof is worth nothing under another job or prover. A program of which this is not
+    /// true must not be raced for: whoever sees a proof could hand it in as its own.
+    fn prover_bound(&self) -> bool {
+        true
+    }
 
     /// Most bytes of a proof envelope for a segment of this height; for storage estimates.
     fn proof_bytes_estimate(&self, segment: &SegmentPlan) -> ByteCount;

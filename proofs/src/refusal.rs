@@ -103,6 +103,8 @@ refusal_codes! {
     Lookup = 66, Algebra, "lookup does not balance";
     /// A proof-of-work witness misses its difficulty.
     ProofOfWork = 67, Algebra, "proof of work missing";
+    /// The pairing equation of a Groth16 proof does not hold.
+    Pairing = 68, Algebra, "pairing equation does not hold";
 }
 
 /// A code that no version of this crate has assigned.

@@ -269,9 +269,9 @@ fn end_of(fault: &ProveFault) -> TaskEnd {
     TaskEnd::Fault(match fault {
         ProveFault::Cancelled => return TaskEnd::Cancelled,
         ProveFault::UnknownProgram(_)
-        | ProveFault::Program(ProveError::Input(_) | ProveError::Plan(_)) => {
-            TaskFault::Unprovable(text)
-        }
+        | ProveFault::Program(
+            ProveError::Input(_) | ProveError::Plan(_) | ProveError::Refused(_),
+        ) => TaskFault::Unprovable(text),
         ProveFault::Program(_) | ProveFault::Panicked { .. } => TaskFault::Backend(text),
         ProveFault::SelfCheck(_) | ProveFault::Differs { .. } => TaskFault::SelfVerify(text),
         ProveFault::Stopped => TaskFault::Draining,

@@ -187,8 +187,8 @@ fn shape_fault(offer: &StatementOffer, program: &dyn Program) -> Option<Fault> {
         return Some(fault(spec.limits.max_segments, RefusalCode::Coverage, detail));
     }
     coverage_fault(records).or_else(|| {
+        let other = records.iter().find(|record| !program.admits_vk(&record.vk))?;
         let vk = program.vk_digest();
-        let other = records.iter().find(|record| record.vk != vk)?;
         let detail = format!("the record names the key {}, the program has {vk}", other.vk);
         Some(fault(other.index, RefusalCode::WrongKey, detail))
     })

@@ -107,7 +107,7 @@ fn plan_job(
     Ok(JobPlan {
         segments: segments.iter().map(planned).collect(),
         manifest,
-        vk: program.vk_digest(),
+        vk: program.vk_of(input).map_err(PlanError::from)?,
     })
 }
 

@@ -193,7 +193,8 @@ pub fn prove_and_check(
     if verified.public_values != proof.public_values {
         return differs("public values");
     }
-    if verified.vk_digest != program.vk_digest() {
+    let vk = program.vk_of(&request.input).map_err(|e| ProveFault::Program(e.into()))?;
+    if verified.vk_digest != vk {
         return differs("verifying key");
     }
     if verified.work_units != request.segment.work_units {

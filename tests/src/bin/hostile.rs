@@ -43,6 +43,18 @@ impl Program for Lying {
         self.honest.vk_digest()
     }
 
+    fn vk_of(&self, input: &[u8]) -> Result<VkDigest, InputError> {
+        self.honest.vk_of(input)
+    }
+
+    fn admits_vk(&self, vk: &VkDigest) -> bool {
+        self.honest.admits_vk(vk)
+    }
+
+    fn prover_bound(&self) -> bool {
+        self.honest.prover_bound()
+    }
+
     fn proof_bytes_estimate(&self, segment: &SegmentPlan) -> ByteCount {
         self.honest.proof_bytes_estimate(segment)
     }

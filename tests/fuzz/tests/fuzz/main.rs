@@ -3,6 +3,7 @@
 mod bls;
 mod certificate;
 mod files;
+mod groth16;
 mod proofs;
 mod records;
 mod sandbox;

@@ -94,13 +94,13 @@ fn public_values() {
     }
 }
 
-fn inputs(name: &'static str, program: &str, seeds: Vec<Vec<u8>>, executions: u64) {
+fn inputs(name: &'static str, program: &str, shape: Shape, seeds: Vec<Vec<u8>>, executions: u64) {
     let registry = registry();
     let program = registry.by_name(program).expect("a program of the network");
     let request =
         PlanRequest { memory_bytes_max: ByteCount::new(4 << 30), num_workers: 3, max_segments: 8 };
     let memory = (1 << 20, 512);
-    Target { memory, ..Target::new(name, Shape::Lines, executions) }.run(seeds, |input| {
+    Target { memory, ..Target::new(name, shape, executions) }.run(seeds, |input| {
         let claim = program.claim(input);
         if let Ok(plan) = program.plan(input, &request) {
             assert!(claim.is_ok(), "planned, but it has no claim");
@@ -121,11 +121,11 @@ fn keccak_inputs() {
     };
     let seeds =
         vec![b"00\n".to_vec(), b"\n".to_vec(), b"0x00ff\n00FF".to_vec(), some(0, 3), some(500, 2)];
-    inputs("keccak-input", "keccak", seeds, 20_000);
+    inputs("keccak-input", "keccak", Shape::Lines, seeds, 20_000);
 }
 
 #[test]
 fn fibonacci_inputs() {
     let seeds = [&b"0 1 8"[..], b"2130706432 1 1048576", b"1 2 64\n"].map(<[u8]>::to_vec).into();
-    inputs("fibonacci-input", "fibonacci", seeds, 20_000);
+    inputs("fibonacci-input", "fibonacci", Shape::Lines, seeds, 20_000);
 }
