@@ -17,7 +17,7 @@ use crate::submit::record::SignedOffer;
 #[derive(Debug, Error)]
 pub enum KeyError {
     /// Zero, or above the curve's order.
-    #[error("32 bytes that are no secp256k1 key; make one with `proofgrid keys new`")]
+    #[error("32 bytes that are no secp256k1 key; make one with `proofgrid keys create wallet`")]
     OutOfRange,
     /// Signing failed.
     #[error("the wallet could not sign: {0}")]

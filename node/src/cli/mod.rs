@@ -7,6 +7,7 @@ pub mod escrow;
 pub mod estimate;
 pub mod jobs;
 pub mod keys;
+pub mod operator;
 pub mod roles;
 pub mod store;
 pub mod submit;
@@ -80,9 +81,12 @@ pub enum Command {
     /// What provers earned and requesters can have back.
     #[command(subcommand)]
     Escrow(escrow::EscrowCommand),
-    /// Make and look at keys.
+    /// Make, take over, hand on and look at keys.
     #[command(subcommand)]
     Keys(keys::KeysCommand),
+    /// What an operator does: its keys.
+    #[command(subcommand)]
+    Operator(operator::OperatorCommand),
     /// Look after a journal that no process has open.
     #[command(subcommand)]
     Store(store::StoreCommand),
@@ -159,6 +163,7 @@ pub fn run(cli: Cli) -> CliResult {
         Command::Certificate(command) => certificate::run(command, output),
         Command::Escrow(command) => escrow::run(command, output),
         Command::Keys(command) => keys::run(command, output),
+        Command::Operator(command) => operator::run(command, output),
         Command::Store(command) => store::run(command, output),
         Command::Doctor(args) => doctor::run(&args, output),
         Command::Completions { shell } => {
