@@ -5,7 +5,7 @@
 use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 
 use proofgrid_core::crypto::bls::SecretKey;
 use proofgrid_node::keystore::{BlsLayout, SCRYPT_LOG_N_LIGHT, create_private, write_bls};
@@ -57,6 +57,14 @@ fn start(config: &Path) -> (Running, std::net::SocketAddr) {
     (running, address.expect("it says where it listens"))
 }
 
+fn operator_status(config: &Path) -> Output {
+    Command::new(BINARY)
+        .args(["--output", "json", "operator", "status", "--config"])
+        .arg(config)
+        .output()
+        .expect("the binary runs")
+}
+
 #[tokio::test]
 async fn a_verifier_without_a_network_says_so_and_its_judge_is_tried() {
     let folder = tempfile::tempdir().expect("a temporary folder");
@@ -100,4 +108,14 @@ async fn a_verifier_without_a_network_says_so_and_its_judge_is_tried() {
     let page = String::from_utf8_lossy(&page);
     let asked = r#"eigen_rpc_request_total{method="eth_chainId",client_version="unknown"}"#;
     assert!(page.contains(asked), "{page}");
+
+    // `operator status` reads the address from the settings, so they must name it now.
+    let text = std::fs::read_to_string(&config).expect("read");
+    std::fs::write(&config, text.replace("127.0.0.1:0\"", &format!("{address}\""))).expect("set");
+    let told = operator_status(&config);
+    let findings = String::from_utf8_lossy(&told.stdout).into_owned();
+    assert_eq!(told.status.code(), Some(1), "{findings}");
+    for text in ["session: Down", "judge: Up", "BLS 0x", "proofgrid-verifier v"] {
+        assert!(findings.contains(text), "{text} is not in {findings}");
+    }
 }

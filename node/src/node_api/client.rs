@@ -1,4 +1,4 @@
-//! Asks a node API.
+//! Asks a node API: for `operator status` and for tests.
 
 use std::net::SocketAddr;
 use std::time::Duration;
