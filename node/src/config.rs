@@ -7,6 +7,7 @@ mod blobs;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
@@ -21,7 +22,7 @@ use proofgrid_oracle::config::HexAddress;
 use proofgrid_oracle::config::{ContractsConfig, OracleConfig};
 use proofgrid_oracle::contracts::ContractAddresses;
 use proofgrid_oracle::finality::FinalityPolicy;
-use proofgrid_oracle::rpc::{Chain, RpcSettings};
+use proofgrid_oracle::rpc::{Chain, RpcObserver, RpcSettings};
 use proofgrid_oracle::view::ChainViewClient;
 use proofgrid_proto::dial::Dialer;
 use proofgrid_prover::config::ProverConfig;
@@ -33,6 +34,7 @@ use serde::de::DeserializeOwned;
 use tonic::transport::{Certificate, ClientTlsConfig, Endpoint};
 
 pub use self::blobs::{BlobsSection, BucketSection};
+use crate::node_api::NodeApiSection;
 
 /// The hidden command that makes this binary a judge's child.
 pub const JUDGE_CHILD_COMMAND: &str = "judge-child";
@@ -120,6 +122,9 @@ pub struct ProverFile {
     pub key: KeyConfig,
     /// The worker.
     pub prover: ProverConfig,
+    /// Node API and metrics; not served if absent.
+    #[serde(default)]
+    pub node_api: Option<NodeApiSection>,
 }
 
 /// The home chain as a verifier reads it: its own node's word, never the dispatcher's.
@@ -163,17 +168,18 @@ impl ChainSection {
         NetworkId { home_chain: ChainId::new(self.chain_id), epoch_table }
     }
 
-    /// The reader of epochs and manifests.
+    /// The reader of epochs and manifests; `observer` hears of its requests.
     ///
     /// # Errors
     /// When an address cannot be used.
-    pub fn view(&self) -> anyhow::Result<ChainViewClient> {
-        let chain = Chain::new(&RpcSettings {
+    pub fn view(&self, observer: Option<Arc<dyn RpcObserver>>) -> anyhow::Result<ChainViewClient> {
+        let settings = RpcSettings {
             chain: ChainId::new(self.chain_id),
             urls: self.rpc_urls.clone(),
             request_timeout: Duration::from_millis(self.request_timeout_ms),
             retries_max: 5,
-        })?;
+        };
+        let chain = Chain::observed(&settings, observer)?;
         Ok(ChainViewClient::new(chain, self.addresses(), self.finality))
     }
 }
@@ -191,6 +197,9 @@ pub struct VerifierFile {
     pub chain: ChainSection,
     /// The verifier.
     pub verifier: VerifierSection,
+    /// Node API and metrics; not served if absent.
+    #[serde(default)]
+    pub node_api: Option<NodeApiSection>,
 }
 
 /// How a verifier takes part.

@@ -12,6 +12,7 @@ pub mod exit;
 pub mod job_view;
 pub mod keystore;
 pub mod network_file;
+pub mod node_api;
 pub mod output;
 pub mod runtime;
 pub mod telemetry;

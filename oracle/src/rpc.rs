@@ -11,9 +11,9 @@
 mod failure;
 
 use std::future::Future;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use alloy::eips::{BlockId, BlockNumberOrTag};
 use alloy::network::TransactionBuilder;
@@ -37,6 +37,15 @@ const RETRY_PAUSE_MIN: Duration = Duration::from_millis(100);
 /// Longest pause between rounds.
 const RETRY_PAUSE_MAX: Duration = Duration::from_secs(5);
 
+/// What a request is counted under when its node does not tell its version.
+const CLIENT_UNKNOWN: &str = "unknown";
+
+/// Hears of every JSON-RPC request that was answered or failed: a seam for metrics.
+pub trait RpcObserver: std::fmt::Debug + Send + Sync + 'static {
+    /// A request ended. `client_version` is the node's own word and can be anything.
+    fn ended(&self, method: &'static str, client_version: &str, took: Duration);
+}
+
 /// How a chain is reached.
 #[derive(Debug, Clone)]
 pub struct RpcSettings {
@@ -54,10 +63,13 @@ struct Endpoint {
     host: String,
     provider: RootProvider,
     chain_checked: AtomicBool,
+    /// What the node calls itself; asked for with its chain id, and only if somebody listens.
+    client_version: Mutex<Arc<str>>,
 }
 
 struct Inner {
     chain: ChainId,
+    observer: Option<Arc<dyn RpcObserver>>,
     endpoints: Vec<Endpoint>,
     preferred: AtomicUsize,
     retries_max: usize,
@@ -86,6 +98,17 @@ impl Chain {
     /// # Errors
     /// [`RpcError::BadUrl`] for an empty list or a malformed address.
     pub fn new(settings: &RpcSettings) -> Result<Self, RpcError> {
+        Self::observed(settings, None)
+    }
+
+    /// As [`Self::new`]; `observer` hears of every request.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub fn observed(
+        settings: &RpcSettings,
+        observer: Option<Arc<dyn RpcObserver>>,
+    ) -> Result<Self, RpcError> {
         if settings.urls.is_empty() {
             return Err(RpcError::BadUrl { index: 0 });
         }
@@ -100,11 +123,16 @@ impl Chain {
             let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
             let transport = Http::with_client(client.clone(), url);
             let provider = RootProvider::new(RpcClient::new(transport, false));
-            let chain_checked = AtomicBool::new(false);
-            endpoints.push(Endpoint { host: format!("{host}{port}"), provider, chain_checked });
+            endpoints.push(Endpoint {
+                host: format!("{host}{port}"),
+                provider,
+                chain_checked: AtomicBool::new(false),
+                client_version: Mutex::new(CLIENT_UNKNOWN.into()),
+            });
         }
         Ok(Self(Arc::new(Inner {
             chain: settings.chain,
+            observer,
             endpoints,
             preferred: AtomicUsize::new(0),
             retries_max: settings.retries_max,
@@ -151,7 +179,7 @@ impl Chain {
         for (index, endpoint) in self.0.endpoints.iter().enumerate().cycle().skip(start).take(count)
         {
             let result = match self.check_chain(endpoint).await {
-                Ok(()) => request(endpoint.provider.clone()).await,
+                Ok(()) => self.timed(what, endpoint, request(endpoint.provider.clone())).await,
                 Err(Checked::Wrong(error)) => {
                     tracing::error!(endpoint = endpoint.host, %error, "endpoint skipped");
                     last = error;
@@ -181,13 +209,45 @@ impl Chain {
         if endpoint.chain_checked.load(Ordering::Relaxed) {
             return Ok(());
         }
-        let got = endpoint.provider.get_chain_id().await.map_err(Checked::Failed)?;
+        let asked = endpoint.provider.get_chain_id();
+        let got = self.timed("eth_chainId", endpoint, asked).await.map_err(Checked::Failed)?;
         if got != self.0.chain.get() {
             let (endpoint, expected) = (endpoint.host.clone(), self.0.chain);
             return Err(Checked::Wrong(RpcError::WrongChain { endpoint, expected, got }));
         }
+        self.ask_version(endpoint).await;
         endpoint.chain_checked.store(true, Ordering::Relaxed);
         Ok(())
+    }
+
+    /// Runs one request and tells the observer of it.
+    async fn timed<T>(
+        &self,
+        what: &'static str,
+        endpoint: &Endpoint,
+        request: impl IntoFuture<Output = T>,
+    ) -> T {
+        let began = Instant::now();
+        let result = request.await;
+        if let Some(observer) = &self.0.observer {
+            // Calls of contracts are named by their signature here.
+            let method = if what.contains('(') { "eth_call" } else { what };
+            let client = endpoint.client_version.lock().unwrap_or_else(PoisonError::into_inner);
+            observer.ended(method, &client, began.elapsed());
+        }
+        result
+    }
+
+    /// A node that does not tell its version serves as well as another.
+    async fn ask_version(&self, endpoint: &Endpoint) {
+        if self.0.observer.is_none() {
+            return;
+        }
+        let asked = endpoint.provider.get_client_version();
+        if let Ok(version) = self.timed("web3_clientVersion", endpoint, asked).await {
+            let mut known = endpoint.client_version.lock().unwrap_or_else(PoisonError::into_inner);
+            *known = version.into();
+        }
     }
 
     /// The header at `number`, or `None` when the chain is shorter.

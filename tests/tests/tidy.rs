@@ -45,6 +45,7 @@ const HEAVY_HOMES: &[(&str, &[&str])] = &[
     ("redb", &["store"]),
     ("object_store", &["store"]),
     ("clap*", &["node"]),
+    ("prometheus-client", &["node"]),
     ("cudarc", &["gpu-kernels"]),
     ("p3-*", &["proofs", "programs", "gpu-kernels"]),
     ("halo2*", &["proofs", "programs"]),

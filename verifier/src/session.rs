@@ -30,6 +30,7 @@ use crate::fetch::SessionSource;
 use crate::give::Giver;
 use crate::limits::{LOGIN_TIME_MAX, OUTGOING_MESSAGES_MAX, RUNNING_OFFERS_MAX, shorten};
 use crate::offer::Desk;
+use crate::status::OpenStatement;
 use crate::vote_log::VoteLogError;
 
 /// What all sessions of one verifier share.
@@ -283,7 +284,9 @@ impl Session {
     fn start_statement(&mut self, offer: Box<proofgrid_proto::convert::StatementOffer>) {
         let (shared, source) = (Arc::clone(&self.shared), self.source.clone());
         let (outgoing, statement) = (self.outgoing.clone(), offer.digest);
+        let open = OpenStatement::new(self.shared.desk.status.clone());
         let work = self.work.spawn(async move {
+            let _open = open;
             let answer = shared.desk.statement(&offer, &source).await?;
             // A session that ended takes no answer; the statement is offered again.
             let _ = outgoing.send(answer.into()).await;

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use proofgrid_core::ids::SessionId;
+use tokio::sync::watch;
 
 /// A snapshot; the counters start at zero with the process.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -25,8 +26,40 @@ pub struct VerifierStatus {
     pub missing_blobs: BTreeMap<String, u64>,
     /// Messages of the dispatcher that made no sense.
     pub bad_messages: u64,
+    /// Statements that are worked on.
+    pub open_statements: u64,
     /// Statements with a verdict in the vote log.
     pub logged_verdicts: u64,
     /// What went wrong last.
     pub last_error: Option<String>,
+}
+
+/// Counts a statement as open while it is held, however its work ends.
+pub(crate) struct OpenStatement(watch::Sender<VerifierStatus>);
+
+impl OpenStatement {
+    pub(crate) fn new(status: watch::Sender<VerifierStatus>) -> Self {
+        status.send_modify(|status| status.open_statements += 1);
+        Self(status)
+    }
+}
+
+impl Drop for OpenStatement {
+    fn drop(&mut self) {
+        self.0.send_modify(|status| {
+            status.open_statements = status.open_statements.saturating_sub(1);
+        });
+    }
+}
+
+#[cfg(test)]
+#[test]
+fn a_statement_is_open_until_its_work_ends() {
+    let (sender, status) = watch::channel(VerifierStatus::default());
+    let first = OpenStatement::new(sender.clone());
+    let second = OpenStatement::new(sender);
+    assert_eq!(status.borrow().open_statements, 2);
+    drop(first);
+    drop(second);
+    assert_eq!(status.borrow().open_statements, 0);
 }

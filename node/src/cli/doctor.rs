@@ -29,7 +29,7 @@ pub struct DoctorArgs {
 
 /// One thing that was looked at.
 #[derive(Debug, Serialize)]
-struct Finding {
+pub(super) struct Finding {
     check: &'static str,
     ok: bool,
     found: String,
@@ -38,7 +38,7 @@ struct Finding {
 }
 
 impl Finding {
-    fn new(check: &'static str, ok: bool, found: String, advice: &'static str) -> Self {
+    pub(super) fn new(check: &'static str, ok: bool, found: String, advice: &'static str) -> Self {
         Self { check, ok, found, advice: if ok { "" } else { advice } }
     }
 }
@@ -56,10 +56,15 @@ pub fn run(args: &DoctorArgs, output: Format) -> CliResult {
     if args.network.network.is_some() || args.network.dispatcher.is_some() {
         findings.extend(block_on(async { Ok(network(&args.network).await) })?);
     }
+    report(&findings, output)
+}
+
+/// Prints findings and ends with exit code 1 if one of them is bad.
+pub(super) fn report(findings: &[Finding], output: Format) -> CliResult {
     match output {
         Format::Json => output::json(&findings, false)?,
         Format::Table => {
-            for finding in &findings {
+            for finding in findings {
                 let mark = if finding.ok { "ok " } else { "BAD" };
                 let advice = if finding.advice.is_empty() {
                     String::new()
@@ -120,7 +125,7 @@ fn programs(registry: &Registry) -> Vec<Finding> {
         .collect()
 }
 
-fn writable(directory: &Path) -> Finding {
+pub(super) fn writable(directory: &Path) -> Finding {
     let outcome =
         std::fs::create_dir_all(directory).and_then(|()| tempfile::tempfile_in(directory));
     let ok = outcome.is_ok();

@@ -84,7 +84,7 @@ pub enum Command {
     /// Make, take over, hand on and look at keys.
     #[command(subcommand)]
     Keys(keys::KeysCommand),
-    /// What an operator does: its keys.
+    /// What an operator does: its keys, and how its node is.
     #[command(subcommand)]
     Operator(operator::OperatorCommand),
     /// Look after a journal that no process has open.

@@ -20,6 +20,7 @@ use proofgrid_prover::bench::{self, BenchFile, BenchInput};
 use proofgrid_store::blob::BlobStore;
 use proofgrid_store::journal::{EngineKind, Journal, JournalConfig};
 use proofgrid_verifier::Verifier;
+use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
@@ -28,6 +29,10 @@ use crate::chain_view::HomeChainView;
 use crate::client::wallet_from;
 use crate::config::{self, DispatcherFile, OracleFile, ProverFile, StoreConfig, VerifierFile};
 use crate::exit::{CliResult, Exit, ExitError, WithExit};
+use crate::node_api::{
+    ChainWatch, EpochStake, MeasuredJudge, Meters, NodeApi, NodeApiSection, NodeFacts, NodeInfo,
+    ProverFacts, VerifierFacts,
+};
 use crate::output::{self, Format, millis};
 use crate::runtime::block_on;
 
@@ -167,7 +172,15 @@ pub fn run_prover(file: ProverFile, registry: Registry) -> CliResult {
         let stop = stop_on_signal()?;
         let key = wallet_from(&file.key.file, &file.key.password_file)?;
         let address = key.address();
+        let listener = bind(file.node_api.as_ref()).await?;
+        let data_dir = file.prover.data_dir.clone();
         let running = Prover::start(file.prover, key, Arc::new(registry), &stop)?;
+        if let Some((section, listener)) = listener {
+            let facts = Arc::new(ProverFacts::new(running.status(), data_dir));
+            // It answers while the worker drains, and ends with the process.
+            let on = CancellationToken::new();
+            serve(section, "proofgrid-prover", listener, facts, None, on)?;
+        }
         tracing::info!(version = crate::VERSION, %address, "prover runs");
         running.join().await.context("the worker's loop ended by a panic; please report it")?;
         tracing::info!("drained; finished proofs that nobody confirmed stay on disk");
@@ -239,14 +252,59 @@ pub fn run_verifier(file: VerifierFile, judge: JudgeConfig) -> CliResult {
         let stop = stop_on_signal()?;
         let key = bls_from(&file.key.file, &file.key.password_file)?;
         let registry = Arc::new(proofgrid_programs::registry());
+        let meters = Meters::default();
         let judge = Judge::new(judge, Arc::clone(&registry));
-        let chain = Arc::new(HomeChainView::new(file.chain.view()?, Arc::clone(&registry)));
+        let judge = MeasuredJudge::new(judge, Arc::clone(&meters.judge));
+        let observer = file.node_api.as_ref().map(|_| Arc::clone(&meters.rpc) as _);
+        let client = file.chain.view(observer)?;
+        let chain = Arc::new(HomeChainView::new(client.clone(), Arc::clone(&registry)));
         let settings = file.verifier.build(file.chain.network())?;
-        let running = Verifier::start(settings, key, registry, judge, chain, stop)?;
+        let listener = bind(file.node_api.as_ref()).await?;
+        let (programs, trial) = (Arc::clone(&registry), judge.clone());
+        let running = Verifier::start(settings, key, registry, judge, chain, stop.clone())?;
+        if let Some((section, listener)) = listener {
+            let watch = Arc::new(ChainWatch::default());
+            let facts = Arc::new(VerifierFacts {
+                status: running.watch(),
+                data_dir: file.verifier.data_dir.clone(),
+                judge: Arc::clone(&meters.judge),
+                chain: Arc::clone(&watch),
+                avs_name: section.avs_name.clone(),
+            });
+            let stake = EpochStake::new(client, file.verifier.operator.0);
+            // Both end with the process.
+            tokio::spawn(async move { watch.keep_asking(&stake).await });
+            tokio::spawn(trial.keep_trying(programs));
+            serve(section, "proofgrid-verifier", listener, facts, Some(&meters), stop)?;
+        }
         tracing::info!(version = crate::VERSION, "verifier runs");
         running.stopped().await.context("the verifier ended")?;
         Ok(())
     })
+}
+
+/// Takes the node API's address, if there is to be one, before the role starts.
+async fn bind(
+    section: Option<&NodeApiSection>,
+) -> anyhow::Result<Option<(NodeApiSection, TcpListener)>> {
+    match section {
+        Some(section) => Ok(Some((section.clone(), section.bind().await?))),
+        None => Ok(None),
+    }
+}
+
+/// Serves the node API beside a role until `stop`.
+fn serve(
+    section: NodeApiSection,
+    name: &str,
+    listener: TcpListener,
+    facts: Arc<dyn NodeFacts>,
+    meters: Option<&Meters>,
+    stop: CancellationToken,
+) -> anyhow::Result<()> {
+    let info = NodeInfo::new(section.node_name.as_deref().unwrap_or(name));
+    NodeApi::start(listener, info, facts, meters, stop)?;
+    Ok(())
 }
 
 /// Runs an oracle.
