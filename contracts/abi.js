@@ -12,7 +12,6 @@ const path = require("path");
 const NAMES = [
   "AvsManagerV14",
   "AvsManagerV19",
-  "BondedStake",
   "Bonds",
   "DevPauserRegistry",
   "DevPlaceholder",
@@ -23,7 +22,6 @@ const NAMES = [
   "FeeVault",
   "Groth16Verifier",
   "OperatorRegistrar",
-  "OperatorRegistry",
   "ProofRegistry",
   "ProxyAdmin",
   "RaceRounds",
