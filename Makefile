@@ -14,7 +14,8 @@ contracts/node_modules/.installed: contracts/package-lock.json
 	@touch $@
 
 .PHONY: tools
-tools: contracts/node_modules/.installed ## Install forge, anvil and solc into contracts/node_modules
+tools: contracts/node_modules/.installed ## Install forge, anvil and solc into contracts/node_modules, extract EigenLayer's core
+	@cd contracts && node core.js
 
 .PHONY: build
 build: ## Build the release binary for this machine's processor (target/release/proofgrid)

@@ -10,13 +10,22 @@ const fs = require("fs");
 const path = require("path");
 
 const NAMES = [
+  "AvsManagerV14",
+  "AvsManagerV19",
   "BondedStake",
+  "DevPauserRegistry",
+  "DevPlaceholder",
+  "DevStrategy",
   "DevToken",
   "EpochTable",
+  "OperatorRegistrar",
   "OperatorRegistry",
   "ProofRegistry",
+  "ProxyAdmin",
   "SpecHarness",
   "TaskManager",
+  "TransparentUpgradeableProxy",
+  "UpgradeableBeacon",
 ];
 // EIP-170 and EIP-3860, in bytes.
 const CODE_BYTES_MAX = 24576;

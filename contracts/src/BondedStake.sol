@@ -7,7 +7,6 @@ import {ReentrancyGuard} from "@openzeppelin/contracts/utils/ReentrancyGuard.sol
 import {SafeCast} from "@openzeppelin/contracts/utils/math/SafeCast.sol";
 
 import {IBondedStake} from "./interfaces/IBondedStake.sol";
-import {IStakeSource} from "./interfaces/IStakeSource.sol";
 
 /// @title BondedStake
 contract BondedStake is IBondedStake, ReentrancyGuard {
@@ -15,10 +14,10 @@ contract BondedStake is IBondedStake, ReentrancyGuard {
 
     /// @notice The bonded token.
     IERC20 public immutable token;
-    /// @inheritdoc IStakeSource
+    /// @inheritdoc IBondedStake
     uint64 public immutable withdrawalDelaySeconds;
 
-    /// @inheritdoc IStakeSource
+    /// @inheritdoc IBondedStake
     mapping(address operator => uint128 stake) public stakeOf;
     mapping(address operator => Withdrawal pending) private _withdrawals;
 

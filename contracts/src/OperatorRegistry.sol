@@ -3,8 +3,8 @@ pragma solidity 0.8.37;
 
 import {EnumerableSet} from "@openzeppelin/contracts/utils/structs/EnumerableSet.sol";
 
+import {IBondedStake} from "./interfaces/IBondedStake.sol";
 import {IOperatorRegistry} from "./interfaces/IOperatorRegistry.sol";
-import {IStakeSource} from "./interfaces/IStakeSource.sol";
 import {Bn254, G1Point, G2Point} from "./libraries/Bn254.sol";
 import {Digests} from "./libraries/Digests.sol";
 import {EpochTableBytes} from "./libraries/EpochTableBytes.sol";
@@ -22,7 +22,7 @@ contract OperatorRegistry is IOperatorRegistry {
     /// @notice The number of the one operator set.
     uint32 public constant SET = 0;
     /// @notice Where stake is read from.
-    IStakeSource public immutable stakeSource;
+    IBondedStake public immutable stakeSource;
     /// @notice Least stake of an operator, in the token's smallest unit.
     uint128 public immutable minimumStake;
 
@@ -31,7 +31,7 @@ contract OperatorRegistry is IOperatorRegistry {
     mapping(address operator => Key key) private _keys;
     EnumerableSet.AddressSet private _operators;
 
-    constructor(IStakeSource stakeSource_, uint128 minimumStake_) {
+    constructor(IBondedStake stakeSource_, uint128 minimumStake_) {
         if (minimumStake_ == 0) revert MinimumStakeZero();
         stakeSource = stakeSource_;
         minimumStake = minimumStake_;

@@ -1,12 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity 0.8.37;
 
-import {IStakeSource} from "./IStakeSource.sol";
-
 /// @title A plain bonded ERC-20 as stake
 /// @notice Refuses to do more than hold and release: no slashing, no delegation, no rewards.
 /// Whoever deposits for an operator gives the tokens to that operator.
-interface IBondedStake is IStakeSource {
+interface IBondedStake {
     /// @dev An amount on its way out.
     struct Withdrawal {
         uint128 amount;
@@ -38,6 +36,13 @@ interface IBondedStake is IStakeSource {
 
     /// @notice Pays the caller what is pending after the delay.
     function withdraw() external;
+
+    /// @notice Stake that the operator cannot take away within `withdrawalDelaySeconds`, in the
+    /// token's smallest unit.
+    function stakeOf(address operator) external view returns (uint128 stake);
+
+    /// @notice Seconds between leaving `stakeOf` and leaving the contract.
+    function withdrawalDelaySeconds() external view returns (uint64);
 
     /// @notice What an operator has pending.
     function withdrawalOf(address operator) external view returns (Withdrawal memory);

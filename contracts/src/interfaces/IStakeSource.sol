@@ -1,14 +1,20 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity 0.8.37;
 
-/// @title Where an operator's stake is read from
-/// @notice A port: a plain bonded token now, a restaking core later.
+/// @title What an operator's stake weighs, and how long it stays at risk
+/// @notice A port: the restaking core behind its adapter, or a stand-in in tests.
 interface IStakeSource {
-    /// @notice Stake that the operator cannot take away within `withdrawalDelaySeconds`, in the
-    /// token's smallest unit.
-    function stakeOf(address operator) external view returns (uint128 stake);
+    /// @notice Slashable stake, in weight units, of each operator of set 0 that cannot fall within
+    /// the next `lookaheadBlocks` blocks except by slashing; in the order of the question. Zero for
+    /// an operator that has none.
+    function slashableStakes(address[] calldata operators, uint32 lookaheadBlocks)
+        external
+        view
+        returns (uint128[] memory);
 
-    /// @notice Seconds between leaving `stakeOf` and leaving the contract. An operator's stake of
-    /// an epoch is at risk for at least this long after the snapshot.
-    function withdrawalDelaySeconds() external view returns (uint64);
+    /// @notice Blocks between the order to take stake out of the set's reach and its effect.
+    function deallocationDelayBlocks() external view returns (uint32);
+
+    /// @notice Least blocks that a withdrawal waits in the core, slashable all the while.
+    function withdrawalDelayBlocks() external view returns (uint32);
 }
