@@ -67,7 +67,7 @@ abstract contract Network is TestBase {
         registry.registerProgram(PROGRAM, MANIFEST);
     }
 
-    function epochParams() internal pure returns (IEpochTable.EpochParams memory) {
+    function epochParams() internal pure virtual returns (IEpochTable.EpochParams memory) {
         return IEpochTable.EpochParams({
             minEpochSeconds: MIN_EPOCH,
             maxEpochAgeSeconds: MAX_AGE,
