@@ -540,6 +540,10 @@ contract ChallengeGameTest is GameNetwork {
         commitTo(CHALLENGER, call);
         vm.roll(block.number + 1);
         gasAmount = bound(gasAmount, 30_000, 600_000);
+        // Alone, a refutation needs little more than the judge does.
+        (bool refuted,) =
+            address(game).call{gas: gasAmount}(abi.encodeCall(IChallengeGame.refute, (r)));
+        assertTrue(!refuted, "refuted");
         vm.prank(CHALLENGER);
         (bool ok,) = address(game).call{gas: gasAmount}(call);
         assertNoCase(3, digest);
