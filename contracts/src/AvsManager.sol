@@ -4,16 +4,17 @@ pragma solidity 0.8.37;
 import {Ownable} from "@openzeppelin/contracts/access/Ownable.sol";
 import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
 import {SafeERC20} from "@openzeppelin/contracts/token/ERC20/utils/SafeERC20.sol";
-import {Math} from "@openzeppelin/contracts/utils/math/Math.sol";
 import {SafeCast} from "@openzeppelin/contracts/utils/math/SafeCast.sol";
 
 import {IAvsManager} from "./interfaces/IAvsManager.sol";
 import {IRestakedAvs} from "./interfaces/IRestakedAvs.sol";
 import {IStakeSource} from "./interfaces/IStakeSource.sol";
 import {IAllocationManager, OperatorSet} from "./interfaces/eigenlayer/IAllocationManager.sol";
+import {IAllocationReads, IDelegationReads} from "./interfaces/eigenlayer/ICoreReads.sol";
 import {IDelegationManager} from "./interfaces/eigenlayer/IDelegationManager.sol";
 import {IRewardsCoordinator} from "./interfaces/eigenlayer/IRewardsCoordinator.sol";
 import {IStrategy} from "./interfaces/eigenlayer/IStrategy.sol";
+import {SlashableStake} from "./libraries/SlashableStake.sol";
 
 /// @title AvsManager
 /// @notice What is the same with every generation of the core; the rest is in `_slash` and in the
@@ -141,12 +142,32 @@ abstract contract AvsManager is IRestakedAvs, Ownable {
     }
 
     /// @inheritdoc IStakeSource
+    /// @dev For members only, as `SlashableStake` says.
     function slashableStakes(address[] calldata operators, uint32 lookaheadBlocks)
         external
         view
         returns (uint128[] memory)
     {
-        return slashableStakesOf(VERIFIERS, operators, lookaheadBlocks);
+        SlashableStake.Source memory source = SlashableStake.Source(
+            IAllocationReads(address(allocationManager)),
+            IDelegationReads(address(delegationManager))
+        );
+        IRewardsCoordinator.StrategyAndMultiplier[] memory counted = _stakes;
+        uint256[] memory weights = new uint256[](operators.length);
+        for (uint256 i = 0; i < counted.length; ++i) {
+            uint256[] memory shares = SlashableStake.minimumShares(
+                source,
+                OperatorSet(address(this), VERIFIERS),
+                operators,
+                counted[i].strategy,
+                _futureBlock(lookaheadBlocks)
+            );
+            uint256 multiplier = counted[i].multiplier;
+            for (uint256 j = 0; j < weights.length; ++j) {
+                weights[j] = _plusWeight(weights[j], shares[j], multiplier);
+            }
+        }
+        return _asStakes(weights);
     }
 
     /// @inheritdoc IStakeSource
@@ -171,25 +192,21 @@ abstract contract AvsManager is IRestakedAvs, Ownable {
 
     /// @inheritdoc IRestakedAvs
     function slashableStakesOf(uint32 set, address[] calldata operators, uint32 lookaheadBlocks)
-        public
+        external
         view
-        returns (uint128[] memory weights)
+        returns (uint128[] memory)
     {
         IRewardsCoordinator.StrategyAndMultiplier[] memory counted = _stakes;
         uint256[][] memory shares = allocationManager.getMinimumSlashableStake(
-            OperatorSet(address(this), set),
-            operators,
-            _strategies(),
-            SafeCast.toUint32(block.number + lookaheadBlocks)
+            OperatorSet(address(this), set), operators, _strategies(), _futureBlock(lookaheadBlocks)
         );
-        weights = new uint128[](operators.length);
+        uint256[] memory weights = new uint256[](operators.length);
         for (uint256 i = 0; i < weights.length; ++i) {
-            uint256 weight = 0;
             for (uint256 j = 0; j < counted.length; ++j) {
-                weight += Math.saturatingMul(shares[i][j], counted[j].multiplier) / WAD;
+                weights[i] = _plusWeight(weights[i], shares[i][j], counted[j].multiplier);
             }
-            weights[i] = SafeCast.toUint128(Math.min(weight, WEIGHT_MAX));
         }
+        return _asStakes(weights);
     }
 
     /// @dev Slashes, as this generation of the core has it; returns the core's number of it.
@@ -203,6 +220,31 @@ abstract contract AvsManager is IRestakedAvs, Ownable {
         list = new IStrategy[](_stakes.length);
         for (uint256 i = 0; i < list.length; ++i) {
             list[i] = _stakes[i].strategy;
+        }
+    }
+
+    function _futureBlock(uint32 lookaheadBlocks) private view returns (uint32) {
+        return SafeCast.toUint32(block.number + lookaheadBlocks);
+    }
+
+    /// @dev `weight` and what these shares weigh, at most `WEIGHT_MAX`.
+    function _plusWeight(uint256 weight, uint256 shares, uint256 multiplier)
+        private
+        pure
+        returns (uint256)
+    {
+        // Nobody has as many shares of anything; with a multiplier of 96 bits it cannot overflow.
+        if (shares > type(uint128).max) shares = type(uint128).max;
+        unchecked {
+            weight += shares * multiplier / WAD;
+        }
+        return weight > WEIGHT_MAX ? WEIGHT_MAX : weight;
+    }
+
+    /// @dev The same list: in memory it has one word per item, whatever the item's type.
+    function _asStakes(uint256[] memory weights) private pure returns (uint128[] memory stakes_) {
+        assembly ("memory-safe") {
+            stakes_ := weights
         }
     }
 

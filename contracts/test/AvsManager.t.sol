@@ -215,6 +215,19 @@ contract AvsManagerTest is Core {
         assertEq(_weight(OPERATOR, DEALLOCATION_DELAY - 9), STAKE / 4, "after it");
     }
 
+    function test_SlashableStakes_DoNotCountARiseToCome() external {
+        address slow = address(0xABCD);
+        newOperator(slow, 20);
+        vm.roll(block.number + ALLOCATION_CONFIGURATION_DELAY + 1);
+        stake(slow, slow, STAKE);
+        allocate(slow, _verifiers, MAGNITUDE);
+        joinSet(slow, _verifiers, "");
+        assertEq(_weight(slow, 0), 0, "not yet");
+        assertEq(_weight(slow, 40), 0, "nor promised");
+        vm.roll(block.number + 20);
+        assertEq(_weight(slow, 40), STAKE, "from then on");
+    }
+
     /// @dev An operator takes its stake back in the block in which it signs; what the look-ahead
     /// counted is all still there in the last block that it covers.
     function test_SlashableStakes_AreThereInTheLastBlockOfTheLookahead() external {
@@ -268,7 +281,38 @@ contract AvsManagerTest is Core {
         list[0] = operator;
         uint256 shares = slashableStake(operator, set, uint32(block.number));
         assertEq(avs.slashableStakes(list, 0)[0], shares * multiplier / 1e18, "weight");
+        assertEq(avs.slashableStakesOf(0, list, 0)[0], shares * multiplier / 1e18, "both ways");
         assertTrue(shares <= amount * magnitude / 1e18, "not more than allocated");
+    }
+
+    /// @dev The snapshot's way to a stake is not the core's own; whatever happened to a member,
+    /// both say the same.
+    function testFuzz_SlashableStakes_AreTheCoresOwnAnswer(
+        uint256 amount,
+        uint64 magnitude,
+        uint64 later,
+        uint256 wad,
+        uint32 blocks,
+        uint32 lookahead
+    ) external {
+        stake(OPERATOR, OPERATOR, bound(amount, 1, 1e30));
+        stakeIn(_second, OPERATOR, OPERATOR, 7 ether);
+        allocateOf(_second, OPERATOR, _verifiers, MAGNITUDE / 3);
+        magnitude = uint64(bound(magnitude, 1, MAGNITUDE));
+        _join(magnitude);
+        later = uint64(bound(later, 0, MAGNITUDE));
+        if (later != magnitude) allocate(OPERATOR, _verifiers, later);
+        vm.roll(block.number + bound(blocks, 0, 2 * DEALLOCATION_DELAY));
+        if (wad % 3 != 0) {
+            vm.prank(COURT);
+            _avs.slash(OPERATOR, 0, bound(wad, 1, 1e18), "random");
+        }
+        if (wad % 5 == 0) queueWithdrawal(STAKER, STAKE / 2);
+        lookahead = uint32(bound(lookahead, 0, 2 * DEALLOCATION_DELAY));
+        address[] memory list = new address[](1);
+        list[0] = OPERATOR;
+        uint128 expected = _avs.slashableStakesOf(0, list, lookahead)[0];
+        assertEq(_weight(OPERATOR, lookahead), expected, "weight");
     }
 
     function test_SlashableStakes_OfProversAreApart() external {

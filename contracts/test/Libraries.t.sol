@@ -117,7 +117,8 @@ contract LibrariesTest is TestBase {
         uint128 stake
     ) external {
         count = bound(count, 1, 200);
-        stake = uint128(bound(stake, 1, type(uint128).max / 200)) >> (mask >> 249);
+        // Stakes of any length; none is zero, which would be no member.
+        stake = (uint128(bound(stake, 1, type(uint128).max / 200)) >> (mask >> 249)) | 1;
         members |= uint256(1) << (count - 1);
         (address pointer, uint256 numMembers) = _store(count, members, stake);
         mask &= (uint256(1) << numMembers) - 1;
