@@ -68,7 +68,7 @@ contract MoneyHandler is MoneyNetwork {
         received += fee;
     }
 
-    function attest(uint256 which, uint256 who, bool valid, uint256 mask) external {
+    function attest(uint256 which, uint256 who, bool valid, uint256 mask) public {
         if (_lives.length == 0) return;
         (, StatementDigest statement) = settlementBy(_life(which).id, _worker(who));
         certifyAs(statement, valid ? 1 : 2, bound(mask, 0, MASKS - 1));
@@ -80,7 +80,7 @@ contract MoneyHandler is MoneyNetwork {
         ledger.contest(statement, uint64(block.timestamp + bound(seconds_, 1, 500)));
     }
 
-    function settle(uint256 which, uint256 who) external {
+    function settle(uint256 which, uint256 who) public {
         if (_lives.length == 0) return;
         Life storage life = _life(which);
         address prover_ = _worker(who);
@@ -125,7 +125,7 @@ contract MoneyHandler is MoneyNetwork {
 
     // Bonds and locks
 
-    function deposit(uint256 who, uint256 amount) external {
+    function deposit(uint256 who, uint256 amount) public {
         amount = bound(amount, 1, 10 ether);
         who = bound(who, 0, WORKERS);
         depositBond(_proverAt(who), amount);
@@ -143,7 +143,7 @@ contract MoneyHandler is MoneyNetwork {
         sent += amount;
     }
 
-    function accept(uint256 which, uint256 who, uint256 amount, uint256 seconds_) external {
+    function accept(uint256 which, uint256 who, uint256 amount, uint256 seconds_) public {
         if (_lives.length == 0) return;
         Life storage life = _life(which);
         who %= WORKERS;
@@ -170,7 +170,7 @@ contract MoneyHandler is MoneyNetwork {
         } catch {}
     }
 
-    function deliver(uint256 which, uint256 who, bool own) external {
+    function deliver(uint256 which, uint256 who, bool own) public {
         if (_lives.length == 0) return;
         JobId id = _life(which).id;
         address prover_ = _worker(who);
@@ -186,7 +186,7 @@ contract MoneyHandler is MoneyNetwork {
         }
     }
 
-    function penalise(uint256 which, uint256 who) external {
+    function penalise(uint256 which, uint256 who) public {
         if (_lives.length == 0) return;
         JobId id = _life(which).id;
         address prover_ = _worker(who);
@@ -208,7 +208,7 @@ contract MoneyHandler is MoneyNetwork {
 
     // Races
 
-    function commit(uint256 which, uint256 who) external {
+    function commit(uint256 which, uint256 who) public {
         if (_lives.length == 0) return;
         JobId id = _life(which).id;
         address prover_ = _worker(who);
@@ -219,7 +219,7 @@ contract MoneyHandler is MoneyNetwork {
         assertTrue(races.commitments(id).length <= 2, "more than the places");
     }
 
-    function reveal(uint256 which, uint256 who) external {
+    function reveal(uint256 which, uint256 who) public {
         if (_lives.length == 0) return;
         JobId id = _life(which).id;
         address prover_ = _worker(who);
@@ -230,7 +230,7 @@ contract MoneyHandler is MoneyNetwork {
         } catch {}
     }
 
-    function judge(uint256 which, uint256 who, bool valid, bool holdOnly) external {
+    function judge(uint256 which, uint256 who, bool valid, bool holdOnly) public {
         if (_lives.length == 0) return;
         JobId id = _life(which).id;
         address prover_ = _worker(who);
@@ -264,6 +264,40 @@ contract MoneyHandler is MoneyNetwork {
         try tasks.cancel(life.id) {
             ++life.endings;
         } catch {}
+    }
+
+    // Whole stretches of a life, which single steps at random would seldom put together
+
+    function work(uint256 which, uint256 who, uint256 amount, bool own) external {
+        deposit(who % WORKERS, amount);
+        accept(which, who, amount, 1000);
+        deliver(which, who, own);
+    }
+
+    function finish(uint256 which, uint256 who, bool valid, uint256 mask) external {
+        attest(which, who, valid, mask);
+        vm.warp(block.timestamp + CHALLENGE);
+        if (valid) settle(which, who);
+        else penalise(which, who);
+    }
+
+    function race(uint256 which, uint256 mask, bool valid) external {
+        if (_lives.length == 0) return;
+        for (uint256 i = 0; i < WORKERS; ++i) {
+            deposit(i, 1 ether);
+            commit(which, i);
+        }
+        IRaceRounds.Race memory round = races.races(_life(which).id);
+        if (block.timestamp < round.commitUntil) vm.warp(round.commitUntil);
+        for (uint256 i = 0; i < WORKERS; ++i) {
+            if ((mask >> i) & 1 == 0) continue;
+            reveal(which, i);
+            attest(which, i, valid || i == 0, mask);
+        }
+        vm.warp(block.timestamp + CHALLENGE);
+        for (uint256 i = 0; i < WORKERS; ++i) {
+            judge(which, i, valid || i == 0, false);
+        }
     }
 
     // Out of the vault, and time
