@@ -54,12 +54,12 @@ contract MoneyHandler is MoneyNetwork {
 
     // Jobs
 
-    function create(uint256 fee, bool race, uint256 seconds_) external {
+    function create(uint256 fee, bool raced, uint256 seconds_) external {
         if (_lives.length == JOBS_MAX) return;
         fee = bound(fee, 1, 100 ether);
         uint64 nonce = uint64(_lives.length + 1);
         ITaskManager.JobRequest memory r = jobRequest(nonce);
-        r.mode = race ? 2 : 1;
+        r.mode = raced ? 2 : 1;
         r.deadline = uint64(block.timestamp + bound(seconds_, 720, 5000));
         vm.deal(REQUESTER, fee);
         vm.prank(REQUESTER);
