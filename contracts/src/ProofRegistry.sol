@@ -8,9 +8,9 @@ import {IEpochTable} from "./interfaces/IEpochTable.sol";
 import {IProofRegistry} from "./interfaces/IProofRegistry.sol";
 import {Bn254, G1Point} from "./libraries/Bn254.sol";
 import {Digests} from "./libraries/Digests.sol";
-import {EpochTableBytes} from "./libraries/EpochTableBytes.sol";
 import {MerkleTree} from "./libraries/MerkleTree.sol";
 import {Quorum} from "./libraries/Quorum.sol";
+import {StoredEpoch} from "./libraries/StoredEpoch.sol";
 import {BatchRoot, ManifestDigest, ProgramId, StatementDigest} from "./types/Ids.sol";
 import {BatchLeaf, VERDICT_INVALID, VERDICT_VALID} from "./types/Protocol.sol";
 
@@ -254,31 +254,46 @@ contract ProofRegistry is IProofRegistry, Ownable2Step {
     ) private view returns (uint128 signed, uint128 total) {
         uint256 excludedSigners = excluded & ~c.nonSigners;
         if (excludedSigners != 0) revert ExcludedSigner(excludedSigners);
-        G1Point memory key1;
-        (key1, signed, total) = _signers(pointer, c.nonSigners);
+        StoredEpoch.Quorum memory quorum = StoredEpoch.readQuorum(pointer);
+        total = quorum.totalStake;
+        signed = _leaveOut(pointer, quorum, c.nonSigners);
         if (!Quorum.isReached(signed, total)) revert QuorumNotReached(signed, total);
         bytes32 message = _message(c.epoch, tableDigest, c.root, c.count);
-        if (!Bn254.verify(message, c.signature, key1, c.signersKey2)) {
-            revert CertificateInvalid(message);
-        }
+        if (!_isSigned(c, message, quorum)) revert CertificateInvalid(message);
     }
 
-    /// @dev Aggregate key and stake of the members that are not in the mask. A mask names each
-    /// member at most once, so no order or duplicate can be got wrong.
-    function _signers(address pointer, uint256 nonSigners)
+    /// @dev Takes the non-signers' keys out of the quorum's; returns the stake of the others. A mask
+    /// names each member at most once, so no order or duplicate can be got wrong.
+    function _leaveOut(address pointer, StoredEpoch.Quorum memory quorum, uint256 nonSigners)
         private
         view
-        returns (G1Point memory key1, uint128 signed, uint128 total)
+        returns (uint128 signed)
     {
-        uint256 numMembers;
-        (total, key1, numMembers) = EpochTableBytes.readQuorum(pointer);
-        if (nonSigners == 0) return (key1, total, total);
-        if (nonSigners >> numMembers != 0) revert NonSignerUnknown(nonSigners, numMembers);
-        (G1Point memory missing, uint256 missingStake) = EpochTableBytes.sumOf(pointer, nonSigners);
+        if (nonSigners == 0) return quorum.totalStake;
+        if (nonSigners >> quorum.numMembers != 0) {
+            revert NonSignerUnknown(nonSigners, quorum.numMembers);
+        }
+        (G1Point memory missing, uint256 missingStake) =
+            StoredEpoch.sumOf(pointer, quorum, nonSigners);
+        Bn254.addTo(quorum.key1, Bn254.negate(missing));
+        // The key in G2 is known of the whole roster only.
+        delete quorum.key2;
         // casting to 'uint128' is safe because the missing stake is a part of the total
         // forge-lint: disable-next-line(unsafe-typecast)
-        signed = uint128(total - missingStake);
-        Bn254.addTo(key1, Bn254.negate(missing));
+        return uint128(quorum.totalStake - missingStake);
+    }
+
+    /// @dev Whether the signers signed. Where the epoch knows their key in G2, it was bound to their
+    /// keys when the roster was built, and what the caller says of it does not matter.
+    function _isSigned(Certificate calldata c, bytes32 message, StoredEpoch.Quorum memory quorum)
+        private
+        view
+        returns (bool)
+    {
+        if (Bn254.isZero(quorum.key2)) {
+            return Bn254.verify(message, c.signature, quorum.key1, c.signersKey2);
+        }
+        return Bn254.verifyBound(message, c.signature, quorum.key2);
     }
 
     /// @dev What is signed for a batch.

@@ -3,9 +3,11 @@ pragma solidity 0.8.37;
 
 import {SpecHarness} from "../src/dev/SpecHarness.sol";
 import {Bn254, G1Point, G2Point} from "../src/libraries/Bn254.sol";
-import {EpochTableBytes} from "../src/libraries/EpochTableBytes.sol";
+import {DataContract} from "../src/libraries/DataContract.sol";
 import {MerkleTree} from "../src/libraries/MerkleTree.sol";
 import {Quorum} from "../src/libraries/Quorum.sol";
+import {StoredEpoch} from "../src/libraries/StoredEpoch.sol";
+import {StoredRoster} from "../src/libraries/StoredRoster.sol";
 import {G2} from "./helpers/G2.sol";
 import {TestBase} from "./helpers/TestBase.sol";
 
@@ -90,29 +92,91 @@ contract LibrariesTest is TestBase {
     }
 
     /// forge-config: default.fuzz.runs = 64
-    function testFuzz_EpochTable_SumsAnyMembers(uint256 mask, uint256 count, uint128 stake)
+    function testFuzz_Bn254_BindsAKeyInBothGroups(uint256 scalar, uint256 other, bytes32 message)
         external
+        view
     {
+        scalar = bound(scalar, 1, Bn254.R - 1);
+        other = bound(other, 1, Bn254.R - 1);
+        vm.assume(scalar != other);
+        G1Point memory key1 = Bn254.mul(G1Point(1, 2), scalar);
+        G2Point memory key2 = G2.key(scalar);
+        assertTrue(Bn254.isSameKey(key1, key2), "one key");
+        assertTrue(!Bn254.isSameKey(key1, G2.key(other)), "keys that differ");
+        G1Point memory hash = Bn254.hashToG1(message);
+        assertTrue(Bn254.verifyBound(message, Bn254.mul(hash, scalar), key2), "signed");
+        assertTrue(!Bn254.verifyBound(message, Bn254.mul(hash, other), key2), "another's");
+        assertTrue(!Bn254.verifyBound(~message, Bn254.mul(hash, scalar), key2), "another message");
+    }
+
+    /// forge-config: default.fuzz.runs = 64
+    function testFuzz_StoredEpoch_SumsAnyMembers(
+        uint256 mask,
+        uint256 count,
+        uint256 members,
+        uint128 stake
+    ) external {
         count = bound(count, 1, 200);
-        stake = uint128(bound(stake, 1, type(uint128).max / 200));
-        mask &= (uint256(1) << count) - 1;
-        bytes memory table = EpochTableBytes.allocate(count);
+        stake = uint128(bound(stake, 1, type(uint128).max / 200)) >> (mask >> 249);
+        members |= uint256(1) << (count - 1);
+        (address pointer, uint256 numMembers) = _store(count, members, stake);
+        mask &= (uint256(1) << numMembers) - 1;
+        StoredEpoch.Quorum memory quorum = StoredEpoch.readQuorum(pointer);
+        (G1Point memory sum, uint256 total) = StoredEpoch.sumOf(pointer, quorum, mask);
+        (uint256 scalar, uint256 expected, uint256 member) = (0, 0, 0);
         for (uint256 i = 0; i < count; ++i) {
-            G1Point memory key = Bn254.mul(G1Point(1, 2), i + 1);
-            EpochTableBytes.setMember(table, i, address(uint160(i + 1)), key, stake + uint128(i));
-        }
-        EpochTableBytes.Header memory header;
-        header.numMembers = uint16(count);
-        EpochTableBytes.finish(table, header);
-        (G1Point memory sum, uint256 total) =
-            EpochTableBytes.sumOf(EpochTableBytes.store(table), mask);
-        (uint256 scalar, uint256 expected) = (0, 0);
-        for (uint256 i = 0; i < count; ++i) {
-            if ((mask >> i) & 1 == 1) (scalar, expected) = (scalar + i + 1, expected + stake + i);
+            if ((members >> i) & 1 == 0) continue;
+            if ((mask >> member++) & 1 == 1) {
+                (scalar, expected) = (scalar + i + 1, expected + stake + i);
+            }
         }
         G1Point memory point = Bn254.mul(G1Point(1, 2), scalar);
         assertEqBytes(abi.encode(sum), abi.encode(point), "sum of keys");
         assertEq(total, expected, "sum of stakes");
+    }
+
+    function testFuzz_StoredEpoch_NeedsNoMoreBytesThanTheStake(uint128 stake) external pure {
+        uint256 width = StoredEpoch.widthOf(stake);
+        assertTrue(width <= 16 && uint256(stake) >> (8 * width) == 0, "it fits");
+        assertTrue(width == 0 || uint256(stake) >> (8 * (width - 1)) != 0, "and is no wider");
+    }
+
+    function test_DataContract_RefusesMoreThanAContractHolds() external {
+        bytes memory data = new bytes(DataContract.BYTES_MAX);
+        data[DataContract.BYTES_MAX - 1] = 0x07;
+        assertEqBytes(DataContract.read(DataContract.store(data)), data, "the most");
+        vm.expectRevert(abi.encodeWithSelector(DataContract.DataNotStored.selector, 24_576));
+        this.storeZeros(24_576);
+    }
+
+    /// @dev Only for `expectRevert`.
+    function storeZeros(uint256 dataBytes) external {
+        DataContract.store(new bytes(dataBytes));
+    }
+
+    /// @dev Stores a roster of the keys 1, 2, ... and an epoch of those whose bits are set; operator
+    /// `i` has the stake `stake + i`.
+    function _store(uint256 count, uint256 members, uint128 stake)
+        private
+        returns (address pointer, uint256 numMembers)
+    {
+        uint8 stakeBytes = StoredEpoch.widthOf(stake + uint128(count));
+        bytes memory roster = StoredRoster.allocate(count);
+        bytes memory epoch = StoredEpoch.allocate(count, stakeBytes);
+        uint128[] memory stakes = new uint128[](count);
+        for (uint256 i = 0; i < count; ++i) {
+            G1Point memory key = Bn254.mul(G1Point(1, 2), i + 1);
+            StoredRoster.setEntry(roster, i, address(uint160(i + 1)), key);
+            if ((members >> i) & 1 == 0) continue;
+            stakes[i] = stake + uint128(i);
+            ++numMembers;
+        }
+        StoredEpoch.setMembers(epoch, stakes, stakeBytes);
+        StoredEpoch.Header memory header;
+        (header.numMembers, header.stakeBytes) = (uint8(numMembers), stakeBytes);
+        header.roster = DataContract.store(roster);
+        StoredEpoch.finish(epoch, header);
+        pointer = DataContract.store(epoch);
     }
 
     function _leaves(uint256 count, bytes32 seed) private pure returns (bytes32[] memory leaves) {

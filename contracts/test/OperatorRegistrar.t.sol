@@ -3,6 +3,7 @@ pragma solidity 0.8.37;
 
 import {Ownable} from "@openzeppelin/contracts/access/Ownable.sol";
 
+import {AvsManagerV14} from "../src/AvsManagerV14.sol";
 import {OperatorRegistrar} from "../src/OperatorRegistrar.sol";
 import {IOperatorRegistrar} from "../src/interfaces/IOperatorRegistrar.sol";
 import {IAllocationManager, OperatorSet} from "../src/interfaces/eigenlayer/IAllocationManager.sol";
@@ -66,6 +67,12 @@ contract OperatorRegistrarTest is RestakedNetwork {
         registrar.registerOperator(ALICE, address(avs), _sets(2), data);
         assertTrue(registrar.supportsAVS(address(avs)), "its own AVS");
         assertTrue(!registrar.supportsAVS(BOB), "no other AVS");
+    }
+
+    function test_Wire_RefusesAnotherAvsRegistrar() external {
+        AvsManagerV14 other = newAvs();
+        vm.expectRevert(IAllocationManager.InvalidAVSRegistrar.selector);
+        other.wire(address(registrar), COURT, VAULT);
     }
 
     function test_Register_RefusesDataOfAnotherLength() external {

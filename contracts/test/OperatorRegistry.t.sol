@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity 0.8.37;
 
+import {BondedStake} from "../src/BondedStake.sol";
 import {OperatorRegistry} from "../src/OperatorRegistry.sol";
+import {DevToken} from "../src/dev/DevToken.sol";
 import {IOperatorRegistry} from "../src/interfaces/IOperatorRegistry.sol";
 import {Bn254, G1Point, G2Point} from "../src/libraries/Bn254.sol";
 import {G2} from "./helpers/G2.sol";
@@ -12,14 +14,22 @@ contract OperatorRegistryTest is Network {
     address private constant ALICE = address(0x10000);
     address private constant BOB = address(0x10001);
     uint256 private constant SCALAR = 0x123456789abcdef;
+    uint128 private constant MIN_STAKE = 1 ether;
+    uint64 private constant WITHDRAWAL_DELAY = 20_000;
+
+    DevToken private token;
+    BondedStake private bond;
+    OperatorRegistry private operators;
 
     G1Point private _key1;
     G2Point private _key2;
 
     function setUp() external {
-        deploy();
-        bondFor(ALICE, 5 ether);
-        bondFor(BOB, 5 ether);
+        token = new DevToken(address(this));
+        bond = new BondedStake(token, WITHDRAWAL_DELAY);
+        operators = new OperatorRegistry(bond, MIN_STAKE);
+        _bondFor(ALICE, 5 ether);
+        _bondFor(BOB, 5 ether);
         (_key1, _key2) = (key1Of(SCALAR), G2.key(SCALAR));
     }
 
@@ -37,7 +47,7 @@ contract OperatorRegistryTest is Network {
 
     function test_Register_RefusesWithoutStake() external {
         address poor = address(0x999);
-        bondFor(poor, MIN_STAKE - 1);
+        _bondFor(poor, MIN_STAKE - 1);
         G1Point memory possession = _possession(poor);
         vm.expectRevert(
             abi.encodeWithSelector(
@@ -45,6 +55,21 @@ contract OperatorRegistryTest is Network {
             )
         );
         _register(poor, possession);
+    }
+
+    function test_Register_RefusesMoreThanTwoHundred() external {
+        for (uint256 i = 0; i < 200; ++i) {
+            address operator = operatorAt(i);
+            _bondFor(operator, 1 ether);
+            (G1Point memory key1, G2Point memory key2) = (key1Of(secret(i)), G2.key(secret(i)));
+            G1Point memory possession = sign(secret(i), operators.popMessage(operator, key1, key2));
+            vm.prank(operator);
+            operators.register(key1, key2, possession);
+        }
+        address late = operatorAt(200);
+        _bondFor(late, 1 ether);
+        vm.expectRevert(abi.encodeWithSelector(IOperatorRegistry.OperatorSetFull.selector, 200));
+        _register(late, G1Point(1, 2));
     }
 
     function test_Register_RefusesASecondTime() external {
@@ -193,6 +218,12 @@ contract OperatorRegistryTest is Network {
     function test_Constructor_RefusesFreePlaces() external {
         vm.expectRevert(IOperatorRegistry.MinimumStakeZero.selector);
         new OperatorRegistry(bond, 0);
+    }
+
+    function _bondFor(address operator, uint128 amount) private {
+        token.mint(address(this), amount);
+        token.approve(address(bond), amount);
+        bond.depositFor(operator, amount);
     }
 
     function _possession(address operator) private view returns (G1Point memory) {

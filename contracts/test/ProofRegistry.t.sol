@@ -122,7 +122,7 @@ contract ProofRegistryTest is Network {
         c.signature = G1Point(0, 0);
         vm.expectRevert(Bn254.PointIsIdentity.selector);
         registry.attest(c);
-        c = certificate(_epoch, ROOT, 1, 0);
+        c = certificate(_epoch, ROOT, 1, 8);
         (c.signersKey2.x1, c.signersKey2.x0) = (0, 0);
         (c.signersKey2.y1, c.signersKey2.y0) = (0, 0);
         vm.expectRevert(Bn254.PointIsIdentity.selector);

@@ -3,6 +3,7 @@ pragma solidity 0.8.37;
 
 import {IOperatorRegistrar} from "../src/interfaces/IOperatorRegistrar.sol";
 import {RestakedNetwork} from "./eigenlayer/RestakedNetwork.sol";
+import {TestBase} from "./helpers/TestBase.sol";
 
 /// @title Random comings and goings of six operators on the real core
 /// @dev Leaving, an ejection that is due and a cancellation in time must work; the rest is tried.
@@ -94,17 +95,13 @@ contract RosterHandler is RestakedNetwork {
         vm.warp(block.timestamp + bound(time, 1, 2 days));
     }
 
-    // What is tried, as one call each.
+    // What is tried, as one call each; no actions.
 
-    modifier onlyAsATry() {
-        if (msg.sender == address(this)) _;
-    }
-
-    function joinExternally(address operator, bytes calldata data) external onlyAsATry {
+    function joinExternally(address operator, bytes calldata data) external {
         joinSet(operator, verifiers(), data);
     }
 
-    function allocateExternally(address operator, uint64 magnitude) external onlyAsATry {
+    function allocateExternally(address operator, uint64 magnitude) external {
         allocate(operator, verifiers(), magnitude);
     }
 
@@ -152,16 +149,39 @@ contract RosterHandler is RestakedNetwork {
 }
 
 /// @title What the registrar's roster always is
-contract RosterInvariantsTest is RestakedNetwork {
+contract RosterInvariantsTest is TestBase {
+    /// @dev What forge asks for: a contract and its functions.
+    struct FuzzSelector {
+        address addr;
+        bytes4[] selectors;
+    }
+
     RosterHandler private _handler;
 
     function setUp() external {
         _handler = new RosterHandler();
     }
 
+    /// @dev Only this one's actions are called at random.
     function targetContracts() external view returns (address[] memory list) {
         list = new address[](1);
         list[0] = address(_handler);
+    }
+
+    function targetSelectors() external view returns (FuzzSelector[] memory list) {
+        bytes4[] memory actions = new bytes4[](10);
+        actions[0] = RosterHandler.join.selector;
+        actions[1] = RosterHandler.joinWithAnOldKey.selector;
+        actions[2] = RosterHandler.depart.selector;
+        actions[3] = RosterHandler.reallocate.selector;
+        actions[4] = RosterHandler.slash.selector;
+        actions[5] = RosterHandler.remove.selector;
+        actions[6] = RosterHandler.propose.selector;
+        actions[7] = RosterHandler.cancel.selector;
+        actions[8] = RosterHandler.execute.selector;
+        actions[9] = RosterHandler.pass.selector;
+        list = new FuzzSelector[](1);
+        list[0] = FuzzSelector(address(_handler), actions);
     }
 
     function invariant_TheRosterIsTheCoresSet() external view {

@@ -551,7 +551,7 @@ contract TaskManagerTest is Network {
     }
 
     function _freshEpoch() private {
-        epochs.snapshot(operatorList());
+        snapshot();
     }
 
     function _refuse(ITaskManager.JobRequest memory r, uint256 fee, bytes memory refusal) private {

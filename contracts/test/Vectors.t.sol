@@ -5,9 +5,11 @@ import {SpecHarness} from "../src/dev/SpecHarness.sol";
 import {Bn254, G1Point, G2Point} from "../src/libraries/Bn254.sol";
 import {Digests} from "../src/libraries/Digests.sol";
 import {EpochTableBytes} from "../src/libraries/EpochTableBytes.sol";
+import {StoredEpoch} from "../src/libraries/StoredEpoch.sol";
 import {BatchRoot, JobId, ManifestDigest, ProgramId, StatementDigest} from "../src/types/Ids.sol";
 import {Job, Manifest, SegmentRecord, Statement} from "../src/types/Protocol.sol";
 import {G2} from "./helpers/G2.sol";
+import {TableParts} from "./helpers/TableParts.sol";
 import {VectorFile} from "./helpers/VectorFile.sol";
 
 /// @title The Rust core and these contracts compute the same bytes
@@ -312,9 +314,7 @@ contract VectorsTest is VectorFile {
             string memory key = item(".tables", i, "");
             bytes memory table = _bytes(key, ".table");
             assertEq(keccak256(table), _word(key, ".tableDigest"), "digest");
-            address pointer = EpochTableBytes.store(table);
-            assertEqBytes(EpochTableBytes.read(pointer), table, "stored");
-            EpochTableBytes.Header memory header = EpochTableBytes.readHeader(pointer);
+            EpochTableBytes.Header memory header = TableParts.headOf(table);
             assertEq(header.homeChain, _uint(key, ".homeChain"), "chain");
             assertEq(header.epochTable, _address(key, ".epochTable"), "contract");
             assertEq(header.epoch, _uint(key, ".epoch"), "epoch");
@@ -344,25 +344,28 @@ contract VectorsTest is VectorFile {
         return _rootOfPath(key, index);
     }
 
-    /// @dev Sums of single members and of all, and the same bytes written anew from them.
+    /// @dev The same bytes put together from what is stored, and sums of single members and of all.
     function _checkRebuilt(bytes memory table, EpochTableBytes.Header memory header) private {
-        address pointer = EpochTableBytes.store(table);
-        bytes memory rebuilt = EpochTableBytes.allocate(header.numMembers);
+        G2Point memory unknown;
+        address pointer = TableParts.store(table, unknown);
+        assertEqBytes(TableParts.assemble(pointer, header), table, "rebuilt");
+        (bytes32 digest, uint64 snapshotBlock) = StoredEpoch.readAnchor(pointer);
+        assertEq(digest, keccak256(table), "stored digest");
+        assertEq(snapshotBlock, header.snapshotBlock, "stored block");
+        StoredEpoch.Quorum memory quorum = StoredEpoch.readQuorum(pointer);
         for (uint256 i = 0; i < header.numMembers; ++i) {
-            (G1Point memory key, uint256 stake) = EpochTableBytes.sumOf(pointer, uint256(1) << i);
-            uint256 offset = 32 + 162 + 100 * i;
-            address operator;
-            assembly ("memory-safe") {
-                operator := shr(96, mload(add(table, offset)))
-            }
-            EpochTableBytes.setMember(rebuilt, i, operator, key, uint128(stake));
+            (, G1Point memory member, uint128 weight) = TableParts.memberOf(table, i);
+            (G1Point memory key, uint256 stake) =
+                StoredEpoch.sumOf(pointer, quorum, uint256(1) << i);
+            assertEqBytes(abi.encode(key), abi.encode(member), "key of a member");
+            assertEq(stake, weight, "stake of a member");
         }
-        EpochTableBytes.finish(rebuilt, header);
-        assertEqBytes(rebuilt, table, "rebuilt");
         (G1Point memory sum, uint256 total) =
-            EpochTableBytes.sumOf(pointer, (uint256(1) << header.numMembers) - 1);
+            StoredEpoch.sumOf(pointer, quorum, (uint256(1) << header.numMembers) - 1);
         assertEqBytes(abi.encode(sum), abi.encode(header.aggregateKey), "sum of keys");
+        assertEqBytes(abi.encode(quorum.key1), abi.encode(header.aggregateKey), "stored key");
         assertEq(total, header.totalStake, "sum of stakes");
+        assertEq(quorum.totalStake, header.totalStake, "stored total");
     }
 
     /// @dev The message of a vector, rebuilt from the fields of its preimage.

@@ -35,7 +35,8 @@ interface IProofRegistry {
     }
 
     /// @dev A quorum's signature. `nonSigners` has bit `i` set if member `i` of the epoch's table
-    /// did not sign; a member cannot be named twice.
+    /// did not sign; a member cannot be named twice. `signersKey2` is the sum of the signers' keys in
+    /// G2; it is not looked at if the whole roster signed, whose sum is known.
     struct Certificate {
         uint64 epoch;
         BatchRoot root;

@@ -67,7 +67,7 @@ library Bn254 {
         if (point.x0 >= P) revert CoordinateNotReduced(point.x0);
         if (point.y1 >= P) revert CoordinateNotReduced(point.y1);
         if (point.y0 >= P) revert CoordinateNotReduced(point.y0);
-        if (point.x1 | point.x0 | point.y1 | point.y0 == 0) revert PointIsIdentity();
+        if (isZero(point)) revert PointIsIdentity();
     }
 
     /// @notice Sum of two points; the identity is allowed here.
@@ -142,6 +142,33 @@ library Bn254 {
         G1Point memory right = mul(G1Point(1, 2), g);
         addTo(right, hashToG1(message));
         return _pairsToOne(left, right, key2);
+    }
+
+    /// @notice Whether `signature` on `message` verifies under a key in G2 that is known to be one:
+    /// `e(signature, -G2) * e(H(message), key2) == 1`. A fifteenth cheaper than `verify`.
+    /// @dev WARNING: for a key that `isSameKey` bound to keys with a proof of possession only. A key
+    /// that the caller chooses verifies whatever the caller signs. Reverts on a malformed signature.
+    function verifyBound(bytes32 message, G1Point memory signature, G2Point memory key2)
+        internal
+        view
+        returns (bool)
+    {
+        requireG1(signature);
+        return _pairsToOne(signature, hashToG1(message), key2);
+    }
+
+    /// @notice Whether two points are one key in both groups: `e(key1, -G2) * e(G1, key2) == 1`.
+    /// @dev Reverts on a malformed G1 key or G2 coordinate; a G2 point off the curve or outside the
+    /// subgroup makes it false. As the pairing is not degenerate, one `key2` fits one `key1`.
+    function isSameKey(G1Point memory key1, G2Point memory key2) internal view returns (bool) {
+        requireG1(key1);
+        requireG2(key2);
+        return _pairsToOne(key1, G1Point(1, 2), key2);
+    }
+
+    /// @notice Whether the point is the all-zero encoding, which stands for no key.
+    function isZero(G2Point memory point) internal pure returns (bool) {
+        return point.x1 | point.x0 | point.y1 | point.y0 == 0;
     }
 
     /// @dev `keccak256(message || key1 || key2 || signature) mod R`.

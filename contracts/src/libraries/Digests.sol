@@ -71,8 +71,19 @@ library Digests {
     }
 
     /// @notice The Merkle leaf of a statement and its verdict.
-    function batchLeaf(StatementDigest statement, uint8 verdict) internal pure returns (bytes32) {
-        return keccak256(abi.encodePacked(bytes1(0x00), statement, verdict));
+    function batchLeaf(StatementDigest statement, uint8 verdict)
+        internal
+        pure
+        returns (bytes32 leaf)
+    {
+        // As `keccak256(abi.encodePacked(bytes1(0x00), statement, verdict))`, in scratch space:
+        // every read of a proof pays for it.
+        assembly ("memory-safe") {
+            mstore8(0, 0x00)
+            mstore(1, statement)
+            mstore8(33, verdict)
+            leaf := keccak256(0, 34)
+        }
     }
 
     /// @notice The identity of a certificate.

@@ -23,7 +23,9 @@ library MerkleTree {
     /// @notice `ceil(log2(count))`.
     function depthOf(uint256 count) internal pure returns (uint256 depth) {
         requireCount(count);
-        while ((uint256(1) << depth) < count) ++depth;
+        unchecked {
+            while ((uint256(1) << depth) < count) ++depth;
+        }
     }
 
     /// @notice The root over `leaves`, in their order.
@@ -48,18 +50,41 @@ library MerkleTree {
         pure
         returns (bytes32 root)
     {
-        uint256 depth = depthOf(count);
+        requireCount(count);
         if (index >= count) revert LeafIndexOutOfRange(index, count);
-        if (path.length != depth) revert PathLengthWrong(depth, path.length);
+        // The depth is the length whose power of two holds the leaves and whose half does not.
+        uint256 depth = path.length;
+        if (depth > 255 || uint256(1) << depth < count || (uint256(1) << depth) >> 1 >= count) {
+            revert PathLengthWrong(depthOf(count), depth);
+        }
         root = leaf;
-        for (uint256 i = 0; i < depth; ++i) {
-            bool isRight = (index >> i) & 1 == 1;
-            root = isRight ? node(path[i], root) : node(root, path[i]);
+        assembly ("memory-safe") {
+            // Tag, left and right fit the two words that may be scratched and one byte of the third,
+            // which every path restores.
+            let free := mload(0x40)
+            mstore8(0, 0x01)
+            let step := path.offset
+            for { let end := add(step, shl(5, depth)) } lt(step, end) { step := add(step, 32) } {
+                // A right child stands behind its sibling.
+                let place := shl(5, and(index, 1))
+                mstore(add(1, place), root)
+                mstore(sub(33, place), calldataload(step))
+                root := keccak256(0, 65)
+                index := shr(1, index)
+            }
+            mstore(0x40, free)
         }
     }
 
     /// @notice An inner node.
-    function node(bytes32 left, bytes32 right) internal pure returns (bytes32) {
-        return keccak256(abi.encodePacked(bytes1(0x01), left, right));
+    function node(bytes32 left, bytes32 right) internal pure returns (bytes32 parent) {
+        assembly ("memory-safe") {
+            let free := mload(0x40)
+            mstore8(0, 0x01)
+            mstore(1, left)
+            mstore(33, right)
+            parent := keccak256(0, 65)
+            mstore(0x40, free)
+        }
     }
 }

@@ -1,12 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity 0.8.37;
 
-import {BondedStake} from "../../src/BondedStake.sol";
 import {EpochTable} from "../../src/EpochTable.sol";
-import {OperatorRegistry} from "../../src/OperatorRegistry.sol";
 import {ProofRegistry} from "../../src/ProofRegistry.sol";
 import {TaskManager} from "../../src/TaskManager.sol";
-import {DevToken} from "../../src/dev/DevToken.sol";
 import {DevWrappedCoin} from "../../src/dev/DevWrappedCoin.sol";
 import {IEpochTable} from "../../src/interfaces/IEpochTable.sol";
 import {IFeeVault} from "../../src/interfaces/IFeeVault.sol";
@@ -26,6 +23,7 @@ import {BatchLeaf, SegmentRecord, Statement} from "../../src/types/Protocol.sol"
 import {G2} from "./G2.sol";
 import {Money} from "./Money.sol";
 import {AvsDouble} from "./MoneyDoubles.sol";
+import {OperatorSet} from "./OperatorSet.sol";
 import {TestBase} from "./TestBase.sol";
 
 /// @title A deployed network with real keys
@@ -36,8 +34,9 @@ abstract contract Network is TestBase {
     uint64 internal constant MIN_EPOCH = 600;
     uint64 internal constant MAX_AGE = 7200;
     uint64 internal constant BLOCK_SECONDS = 12;
-    uint64 internal constant WITHDRAWAL_DELAY = 20_000;
-    uint128 internal constant MIN_STAKE = 1 ether;
+    uint32 internal constant LOOKAHEAD_BLOCKS = 640;
+    uint32 internal constant DEALLOCATION_DELAY_BLOCKS = 1000;
+    uint32 internal constant WITHDRAWAL_DELAY_BLOCKS = 1200;
     uint64 internal constant VERIFY = 120;
     uint64 internal constant SETTLE_GRACE = 180;
     uint64 internal constant HOLD_MAX = 1000;
@@ -46,21 +45,18 @@ abstract contract Network is TestBase {
     ProgramId internal constant PROGRAM = ProgramId.wrap(keccak256("program"));
     ManifestDigest internal constant MANIFEST = ManifestDigest.wrap(keccak256("manifest"));
 
-    DevToken internal token;
-    BondedStake internal bond;
-    OperatorRegistry internal operators;
+    OperatorSet internal operatorSet;
     EpochTable internal epochs;
     ProofRegistry internal registry;
     TaskManager internal tasks;
     uint256 internal numOperators;
+    mapping(address operator => uint256 scalar) internal scalarOf;
 
     function deploy() internal {
         vm.warp(1_800_000_000);
         vm.roll(1000);
-        token = new DevToken(address(this));
-        bond = new BondedStake(token, WITHDRAWAL_DELAY);
-        operators = new OperatorRegistry(bond, MIN_STAKE);
-        epochs = new EpochTable(operators, bond, epochParams(), OWNER);
+        operatorSet = new OperatorSet(DEALLOCATION_DELAY_BLOCKS, WITHDRAWAL_DELAY_BLOCKS);
+        epochs = new EpochTable(operatorSet, operatorSet, epochParams(), OWNER);
         registry = new ProofRegistry(epochs, OWNER);
         tasks =
         Money.deploy(
@@ -79,7 +75,7 @@ abstract contract Network is TestBase {
             challengeSeconds: CHALLENGE,
             vetoSeconds: 0,
             slackSeconds: 60,
-            lookaheadSeconds: 10_000,
+            lookaheadBlocks: LOOKAHEAD_BLOCKS,
             blockSeconds: BLOCK_SECONDS,
             minTotalStake: 4 ether,
             minMembers: 1
@@ -112,16 +108,12 @@ abstract contract Network is TestBase {
     }
 
     function bondFor(address operator, uint128 amount) internal {
-        token.mint(address(this), amount);
-        token.approve(address(bond), amount);
-        bond.depositFor(operator, amount);
+        operatorSet.addStake(operator, amount);
     }
 
     function registerKey(address operator, uint256 scalar) internal {
-        (G1Point memory key1, G2Point memory key2) = (key1Of(scalar), G2.key(scalar));
-        G1Point memory possession = sign(scalar, operators.popMessage(operator, key1, key2));
-        vm.prank(operator);
-        operators.register(key1, key2, possession);
+        operatorSet.join(operator, key1Of(scalar), G2.key(scalar));
+        scalarOf[operator] = scalar;
     }
 
     function addOperator(uint128 stake) internal {
@@ -137,15 +129,32 @@ abstract contract Network is TestBase {
         }
     }
 
+    /// @dev All operators that are in the set now.
     function operatorList() internal view returns (address[] memory list) {
-        list = new address[](numOperators);
+        list = new address[](operatorSet.operatorCount());
+        uint256 found = 0;
         for (uint256 i = 0; i < numOperators; ++i) {
-            list[i] = operatorAt(i);
+            if (operatorSet.isInSet(operatorAt(i))) list[found++] = operatorAt(i);
         }
     }
 
+    /// @dev The sum of these operators' keys in G2.
+    function aggregateKey2(address[] memory list) internal view returns (G2Point memory) {
+        uint256 sum = 0;
+        for (uint256 i = 0; i < list.length; ++i) {
+            sum = addmod(sum, scalarOf[list[i]], Bn254.R);
+        }
+        return G2.key(sum);
+    }
+
+    function buildRoster() internal returns (address) {
+        address[] memory list = operatorList();
+        return epochs.buildRoster(list, aggregateKey2(list));
+    }
+
     function snapshot() internal returns (uint64) {
-        return epochs.snapshot(operatorList());
+        buildRoster();
+        return epochs.snapshot();
     }
 
     // Certificates
