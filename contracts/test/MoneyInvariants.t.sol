@@ -116,6 +116,8 @@ contract MoneyHandler is MoneyNetwork {
             && block.timestamp < tasks.refundableAt(life.id);
         try tasks.refund(life.id) {
             assertTrue(!early && life.endings == 0, "refunded before it was due, or twice");
+            uint256 first = uint256(life.request.deadline) + VERIFY + SETTLE_GRACE;
+            assertTrue(life.request.mode == 2 || block.timestamp >= first, "refunded too early");
             ++life.endings;
         } catch {
             bool must = life.request.mode == 1 && life.endings == 0 && !early;
@@ -375,6 +377,8 @@ contract MoneyHandler is MoneyNetwork {
 
     function _end(Life storage life) private {
         uint256 due = tasks.refundableAt(life.id);
+        uint256 last = uint256(life.request.deadline) + VERIFY + SETTLE_GRACE + HOLD_MAX;
+        assertTrue(due <= last, "a refund beyond the cap");
         if (block.timestamp < due) vm.warp(due);
         if (life.request.mode == 2) {
             if (races.close(life.id) == IRaceRounds.RaceState.Won) {
