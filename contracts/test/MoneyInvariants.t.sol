@@ -54,12 +54,12 @@ contract MoneyHandler is MoneyNetwork {
 
     // Jobs
 
-    function create(uint256 fee, bool race, uint256 seconds_) external {
+    function create(uint256 fee, bool raced, uint256 seconds_) external {
         if (_lives.length == JOBS_MAX) return;
         fee = bound(fee, 1, 100 ether);
         uint64 nonce = uint64(_lives.length + 1);
         ITaskManager.JobRequest memory r = jobRequest(nonce);
-        r.mode = race ? 2 : 1;
+        r.mode = raced ? 2 : 1;
         r.deadline = uint64(block.timestamp + bound(seconds_, 720, 5000));
         vm.deal(REQUESTER, fee);
         vm.prank(REQUESTER);
@@ -68,7 +68,7 @@ contract MoneyHandler is MoneyNetwork {
         received += fee;
     }
 
-    function attest(uint256 which, uint256 who, bool valid, uint256 mask) external {
+    function attest(uint256 which, uint256 who, bool valid, uint256 mask) public {
         if (_lives.length == 0) return;
         (, StatementDigest statement) = settlementBy(_life(which).id, _worker(who));
         certifyAs(statement, valid ? 1 : 2, bound(mask, 0, MASKS - 1));
@@ -80,7 +80,7 @@ contract MoneyHandler is MoneyNetwork {
         ledger.contest(statement, uint64(block.timestamp + bound(seconds_, 1, 500)));
     }
 
-    function settle(uint256 which, uint256 who) external {
+    function settle(uint256 which, uint256 who) public {
         if (_lives.length == 0) return;
         Life storage life = _life(which);
         address prover_ = _worker(who);
@@ -116,6 +116,8 @@ contract MoneyHandler is MoneyNetwork {
             && block.timestamp < tasks.refundableAt(life.id);
         try tasks.refund(life.id) {
             assertTrue(!early && life.endings == 0, "refunded before it was due, or twice");
+            uint256 first = uint256(life.request.deadline) + VERIFY + SETTLE_GRACE;
+            assertTrue(life.request.mode == 2 || block.timestamp >= first, "refunded too early");
             ++life.endings;
         } catch {
             bool must = life.request.mode == 1 && life.endings == 0 && !early;
@@ -125,7 +127,7 @@ contract MoneyHandler is MoneyNetwork {
 
     // Bonds and locks
 
-    function deposit(uint256 who, uint256 amount) external {
+    function deposit(uint256 who, uint256 amount) public {
         amount = bound(amount, 1, 10 ether);
         who = bound(who, 0, WORKERS);
         depositBond(_proverAt(who), amount);
@@ -143,7 +145,7 @@ contract MoneyHandler is MoneyNetwork {
         sent += amount;
     }
 
-    function accept(uint256 which, uint256 who, uint256 amount, uint256 seconds_) external {
+    function accept(uint256 which, uint256 who, uint256 amount, uint256 seconds_) public {
         if (_lives.length == 0) return;
         Life storage life = _life(which);
         who %= WORKERS;
@@ -170,7 +172,7 @@ contract MoneyHandler is MoneyNetwork {
         } catch {}
     }
 
-    function deliver(uint256 which, uint256 who, bool own) external {
+    function deliver(uint256 which, uint256 who, bool own) public {
         if (_lives.length == 0) return;
         JobId id = _life(which).id;
         address prover_ = _worker(who);
@@ -186,7 +188,7 @@ contract MoneyHandler is MoneyNetwork {
         }
     }
 
-    function penalise(uint256 which, uint256 who) external {
+    function penalise(uint256 which, uint256 who) public {
         if (_lives.length == 0) return;
         JobId id = _life(which).id;
         address prover_ = _worker(who);
@@ -208,7 +210,7 @@ contract MoneyHandler is MoneyNetwork {
 
     // Races
 
-    function commit(uint256 which, uint256 who) external {
+    function commit(uint256 which, uint256 who) public {
         if (_lives.length == 0) return;
         JobId id = _life(which).id;
         address prover_ = _worker(who);
@@ -219,7 +221,7 @@ contract MoneyHandler is MoneyNetwork {
         assertTrue(races.commitments(id).length <= 2, "more than the places");
     }
 
-    function reveal(uint256 which, uint256 who) external {
+    function reveal(uint256 which, uint256 who) public {
         if (_lives.length == 0) return;
         JobId id = _life(which).id;
         address prover_ = _worker(who);
@@ -230,7 +232,7 @@ contract MoneyHandler is MoneyNetwork {
         } catch {}
     }
 
-    function judge(uint256 which, uint256 who, bool valid, bool holdOnly) external {
+    function judge(uint256 which, uint256 who, bool valid, bool holdOnly) public {
         if (_lives.length == 0) return;
         JobId id = _life(which).id;
         address prover_ = _worker(who);
@@ -264,6 +266,40 @@ contract MoneyHandler is MoneyNetwork {
         try tasks.cancel(life.id) {
             ++life.endings;
         } catch {}
+    }
+
+    // Whole stretches of a life, which single steps at random would seldom put together
+
+    function work(uint256 which, uint256 who, uint256 amount, bool own) external {
+        deposit(who % WORKERS, amount);
+        accept(which, who, amount, 1000);
+        deliver(which, who, own);
+    }
+
+    function finish(uint256 which, uint256 who, bool valid, uint256 mask) external {
+        attest(which, who, valid, mask);
+        vm.warp(block.timestamp + CHALLENGE);
+        if (valid) settle(which, who);
+        else penalise(which, who);
+    }
+
+    function race(uint256 which, uint256 mask, bool valid) external {
+        if (_lives.length == 0) return;
+        for (uint256 i = 0; i < WORKERS; ++i) {
+            deposit(i, 1 ether);
+            commit(which, i);
+        }
+        IRaceRounds.Race memory round = races.races(_life(which).id);
+        if (block.timestamp < round.commitUntil) vm.warp(round.commitUntil);
+        for (uint256 i = 0; i < WORKERS; ++i) {
+            if ((mask >> i) & 1 == 0) continue;
+            reveal(which, i);
+            attest(which, i, valid || i == 0, mask);
+        }
+        vm.warp(block.timestamp + CHALLENGE);
+        for (uint256 i = 0; i < WORKERS; ++i) {
+            judge(which, i, valid || i == 0, false);
+        }
     }
 
     // Out of the vault, and time
@@ -341,6 +377,8 @@ contract MoneyHandler is MoneyNetwork {
 
     function _end(Life storage life) private {
         uint256 due = tasks.refundableAt(life.id);
+        uint256 last = uint256(life.request.deadline) + VERIFY + SETTLE_GRACE + HOLD_MAX;
+        assertTrue(due <= last, "a refund beyond the cap");
         if (block.timestamp < due) vm.warp(due);
         if (life.request.mode == 2) {
             if (races.close(life.id) == IRaceRounds.RaceState.Won) {

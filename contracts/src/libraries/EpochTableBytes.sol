@@ -61,31 +61,23 @@ library EpochTableBytes {
         }
     }
 
-    /// @notice Number of members of a table in memory.
+    /// @notice Number of members of a table.
     function numMembersOf(bytes memory table) internal pure returns (uint256) {
         return (table.length - HEADER_BYTES) / MEMBER_BYTES;
     }
 
-    /// @notice Operator and stake of a member of a table in memory; the index must be a member's.
+    /// @notice Operator and stake of a member of a table; the index must be a member's.
     function memberOf(bytes memory table, uint256 index)
         internal
         pure
         returns (address operator, uint128 stake)
     {
-        uint256 offset = HEADER_BYTES + index * MEMBER_BYTES;
-        uint256 m;
+        // The stake is the last 16 of a member's bytes.
+        uint256 start = 32 + HEADER_BYTES + index * MEMBER_BYTES;
         assembly ("memory-safe") {
-            m := add(table, 32)
-        }
-        operator = address(uint160(_load(m, offset) >> 96));
-        // The stake is the last 16 of the member's bytes.
-        stake = uint128(_load(m, offset + MEMBER_BYTES - 32));
-    }
-
-    /// @dev The word at `m + offset`.
-    function _load(uint256 m, uint256 offset) private pure returns (uint256 word) {
-        assembly ("memory-safe") {
-            word := mload(add(m, offset))
+            let entry := add(table, start)
+            operator := shr(96, mload(entry))
+            stake := shr(128, mload(add(entry, sub(MEMBER_BYTES, 16))))
         }
     }
 }
