@@ -514,7 +514,7 @@ pub enum EpochKeysError {
         operator: Address,
     },
     /// A member without a key.
-    #[error("member {operator} has no G2 key; read it from the OperatorRegistry")]
+    #[error("member {operator} has no G2 key; read it from the OperatorRegistrar")]
     Missing {
         /// The member.
         operator: Address,

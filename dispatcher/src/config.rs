@@ -153,9 +153,9 @@ pub struct HomeConfig {
     /// `EpochTable`.
     #[serde(deserialize_with = "parsed")]
     pub epoch_table: Address,
-    /// `OperatorRegistry`.
+    /// `OperatorRegistrar`.
     #[serde(deserialize_with = "parsed")]
-    pub operator_registry: Address,
+    pub operator_registrar: Address,
 }
 
 /// A chain that results can go to.

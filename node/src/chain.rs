@@ -41,7 +41,7 @@ pub fn connect(rpc_url: &str, chain: ChainId) -> anyhow::Result<Chain> {
 pub fn of_network(file: &NetworkFile) -> anyhow::Result<(Chain, ContractAddresses)> {
     let chain = connect(&file.rpc_url, ChainId::new(file.home_chain_id))?;
     let contracts = ContractAddresses {
-        operator_registry: file.operator_registry.parse().context("operator_registry")?,
+        operator_registrar: file.operator_registrar.parse().context("operator_registrar")?,
         epoch_table: file.epoch_table.parse().context("epoch_table")?,
         task_manager: file.task_manager.parse().context("task_manager")?,
         proof_registry: file.proof_registry.parse().context("proof_registry")?,

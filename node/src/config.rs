@@ -154,7 +154,7 @@ impl ChainSection {
     #[must_use]
     pub const fn addresses(&self) -> ContractAddresses {
         ContractAddresses {
-            operator_registry: self.contracts.operator_registry.0,
+            operator_registrar: self.contracts.operator_registrar.0,
             epoch_table: self.contracts.epoch_table.0,
             task_manager: self.contracts.task_manager.0,
             proof_registry: self.contracts.proof_registry.0,

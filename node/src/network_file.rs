@@ -21,8 +21,8 @@ pub struct NetworkFile {
     pub home_chain_id: u64,
     /// `EpochTable` contract.
     pub epoch_table: String,
-    /// `OperatorRegistry` contract.
-    pub operator_registry: String,
+    /// `OperatorRegistrar` contract.
+    pub operator_registrar: String,
     /// `ProofRegistry` contract.
     pub proof_registry: String,
     /// `TaskManager` contract.

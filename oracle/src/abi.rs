@@ -25,7 +25,8 @@ sol! {
         uint64 challengeSeconds;
         uint64 vetoSeconds;
         uint64 slackSeconds;
-        uint64 lookaheadSeconds;
+        uint32 lookaheadBlocks;
+        uint64 blockSeconds;
         uint128 minTotalStake;
         uint16 minMembers;
     }
@@ -39,43 +40,92 @@ sol! {
     }
 
     #[derive(Debug, PartialEq, Eq)]
-    interface IBondedStake {
-        constructor(address token_, uint64 withdrawalDelaySeconds_);
-        function depositFor(address operator, uint128 amount) external;
-        function stakeOf(address operator) external view returns (uint128 stake);
-        error AmountZero();
-        error StakeTooSmall(address operator, uint128 stake, uint128 wanted);
-        error WithdrawalNotReady(address operator, uint64 availableAt);
-        error WithdrawalDelayZero();
+    struct RestakingCore {
+        address allocationManager;
+        address delegationManager;
+        address rewardsCoordinator;
+    }
+    #[derive(Debug, PartialEq, Eq)]
+    struct StrategyAndMultiplier { address strategy; uint96 multiplier; }
+    #[derive(Debug, PartialEq, Eq)]
+    struct RegistrarParams {
+        uint128 minimumVerifierStake;
+        uint128 minimumProverStake;
+        uint64 ejectionWindowSeconds;
+        uint64 ejectionCooldownSeconds;
     }
 
     #[derive(Debug, PartialEq, Eq)]
-    interface IOperatorRegistry {
-        constructor(address stakeSource_, uint128 minimumStake_);
-        function register(
-            G1Point calldata key1,
-            G2Point calldata key2,
-            G1Point calldata possession
-        ) external;
+    interface IAvsManager {
+        constructor(
+            RestakingCore memory core,
+            StrategyAndMultiplier[] memory stakes_,
+            string memory metadataURI,
+            address owner_
+        );
+        function wire(address registrar_, address court_, address feeVault_) external;
+        function isMember(address operator, uint32 set) external view returns (bool);
+        error AddressZero();
+        error AlreadyWired();
+        error CoreAnswerMalformed(uint256 expectedBytes, uint256 gotBytes);
+        error LengthsDiffer(uint256 operators, uint256 amounts);
+        error MultiplierZero(uint256 index);
+        error NotAllowed(address caller, address allowed);
+        error OwnableInvalidOwner(address owner);
+        error OwnableUnauthorizedAccount(address account);
+        error SafeCastOverflowedUintDowncast(uint8 bits, uint256 value);
+        error SafeERC20FailedOperation(address token);
+        error StrategiesNotAscending(uint256 index);
+        error StrategyCount(uint256 strategies, uint256 strategiesMax);
+        error WadOutOfRange(uint256 wad);
+    }
+
+    #[derive(Debug, PartialEq, Eq)]
+    interface IOperatorRegistrar {
+        constructor(address avs_, RegistrarParams memory params, address owner_);
+        function version() external view returns (uint64);
         function operators() external view returns (address[] memory);
-        function isRegistered(address operator) external view returns (bool);
         function keyOf(address operator)
             external view returns (G1Point memory key1, G2Point memory key2);
-        error OperatorAlreadyRegistered(address operator);
-        error OperatorNotRegistered(address operator);
-        error OperatorUnknown(address operator);
-        error OperatorSetFull(uint256 operatorsMax);
+        function key2Of(bytes32 keyDigest) external view returns (G2Point memory);
+        function stakeOf(address operator, uint32 set) external view returns (uint128);
+        function minimumStakeOf(uint32 set) external view returns (uint128);
+        error AvsUnknown(address avs);
+        error CancelNotSigned(address operator, bytes32 message);
+        error CoordinateNotReduced(uint256 coordinate);
+        error DataLength(uint256 length);
+        error EjectionPending(address operator, uint64 executableAt);
+        error EjectionUnknown(address operator);
+        error EjectionWindowOpen(address operator, uint64 executableAt);
+        error EjectionWindowOver(address operator, uint64 executableAt);
+        error HashToCurveExhausted(bytes32 message);
         error KeyAlreadyUsed(bytes32 keyDigest, address operator);
-        error PossessionNotProved(address operator, bytes32 message);
-        error StakeBelowMinimum(address operator, uint128 stake, uint128 minimum);
-        error StakeAboveMinimum(address operator, uint128 stake, uint128 minimum);
+        error KeyUnknown(bytes32 keyDigest);
         error MinimumStakeZero();
+        error NotAllocationManager(address caller);
+        error OperatorAlreadyRegistered(address operator);
+        error OperatorBarred(address operator, uint64 barredUntil);
+        error OperatorNotRegistered(address operator);
+        error OperatorSetFull(uint256 operatorsMax);
+        error OperatorSpared(address operator, uint64 sparedUntil);
+        error OperatorUnknown(address operator);
+        error OwnableInvalidOwner(address owner);
+        error OwnableUnauthorizedAccount(address account);
+        error PointIsIdentity();
+        error PointOffCurve(uint256 x, uint256 y);
+        error PossessionNotProved(address operator, bytes32 message);
+        error PrecompileFailed(uint256 precompile);
+        error SecondsOutOfRange(uint64 value, uint64 secondsMax);
+        error SetUnknown(uint32 set);
+        error StakeAboveMinimum(address operator, uint32 set, uint128 stake, uint128 minimum);
+        error StakeBelowMinimum(address operator, uint32 set, uint128 stake, uint128 minimum);
+        error StakeTooSmallToChurn(uint128 incomingStake, uint128 outgoingStake);
     }
 
     #[derive(Debug, PartialEq, Eq)]
     interface IEpochTable {
         constructor(
-            address registry_,
+            address roster_,
             address stakeSource_,
             EpochParams memory params_,
             address owner_
@@ -90,23 +140,54 @@ sol! {
             uint16 numMembers
         );
         event OperatorsExcluded(uint64 indexed epoch, uint256 added, uint256 mask);
-        function snapshot(address[] calldata operators) external returns (uint64 epoch);
+        function buildRoster(address[] calldata operators, G2Point calldata aggregateKey2)
+            external returns (address pointer);
+        function snapshot() external returns (uint64 epoch);
         function exclude(uint64 epoch, uint256 mask) external;
+        function setCourt(address court_) external;
+        function params() external view returns (EpochParams memory);
+        function currentRoster() external view returns (address pointer, uint64 version);
+        function originOf(uint64 epoch)
+            external view returns (uint64 createdAt, address roster);
+        function tableOf(uint64 epoch) external view returns (bytes memory);
         function currentEpoch() external view returns (uint64);
         function isUsable(uint64 epoch) external view returns (bool);
         function tableAt(uint64 epoch)
             external view returns (address pointer, bytes32 tableDigest, uint256 excluded);
-        error EpochUnknown(uint64 epoch);
+        error AddressZero();
+        error AggregateKeyMismatch();
+        error AlreadySet(address current);
+        error CoordinateNotReduced(uint256 coordinate);
+        error DataNotStored(uint256 dataBytes);
+        error EpochNotCovered(uint64 epoch, uint256 blockNumber, uint256 usableUntilBlock);
         error EpochNotUsable(uint64 epoch, uint64 newest, uint256 usableUntil);
+        error EpochParamsInvalid();
         error EpochTooYoung(uint64 newest, uint256 nextSnapshotAt);
+        error EpochUnknown(uint64 epoch);
         error EpochsExhausted(uint64 epoch);
+        error LookaheadViolated(
+            uint256 neededSeconds,
+            uint256 coveredSeconds,
+            uint32 lookaheadBlocks,
+            uint32 deallocationDelayBlocks,
+            uint32 withdrawalDelayBlocks
+        );
+        error MemberUnknown(uint64 epoch, uint256 index, uint256 numMembers);
+        error NoSuchMember(uint256 mask, uint256 numMembers);
+        error NotOwnerOrCourt(address caller);
         error OperatorListIncomplete(uint256 expected, uint256 got);
+        error OperatorSetTooLarge(uint256 operators, uint256 operatorsMax);
         error OperatorsNotAscending(address operator);
+        error OwnableInvalidOwner(address owner);
+        error OwnableUnauthorizedAccount(address account);
+        error PointIsIdentity();
+        error PointOffCurve(uint256 x, uint256 y);
+        error PrecompileFailed(uint256 precompile);
+        error RosterStale(uint64 built, uint64 current);
+        error SafeCastOverflowedUintDowncast(uint8 bits, uint256 value);
+        error StakesIncomplete(uint256 expected, uint256 got);
         error TooFewMembers(uint256 members, uint256 minimum);
         error TotalStakeTooSmall(uint256 total, uint256 minimum);
-        error NoSuchMember(uint256 mask, uint256 numMembers);
-        error LookaheadViolated(uint256 needed, uint64 lookahead, uint64 withdrawalDelay);
-        error EpochParamsInvalid();
     }
 
     #[derive(Debug, PartialEq, Eq)]
@@ -166,7 +247,61 @@ sol! {
     #[derive(Debug, PartialEq, Eq)]
     struct Program { bytes32 manifest; uint32 version; }
     #[derive(Debug, PartialEq, Eq)]
-    struct TaskParams { uint64 verifySeconds; uint64 graceSeconds; uint64 holdSecondsMax; }
+    struct TaskParams {
+        uint64 verifySeconds;
+        uint64 graceSeconds;
+        uint64 holdSecondsMax;
+        uint64 deadlineSecondsMax;
+    }
+    #[derive(Debug, PartialEq, Eq)]
+    struct Parts {
+        address registry;
+        address stakeSource;
+        address vault;
+        address bonds;
+        address races;
+    }
+    #[derive(Debug, PartialEq, Eq)]
+    struct FeeSplit { uint16 proverBps; uint16 verifierBps; uint16 reserveBps; }
+    #[derive(Debug, PartialEq, Eq)]
+    struct RewardTimes { uint32 intervalSeconds; uint32 retroactiveSecondsMax; }
+    #[derive(Debug, PartialEq, Eq)]
+    struct BondParams {
+        uint16 missedBps;
+        uint16 invalidBps;
+        uint16 compensationBps;
+        uint128 flatFee;
+    }
+    #[derive(Debug, PartialEq, Eq)]
+    struct RaceParams {
+        uint128 bond;
+        uint128 flatFee;
+        uint32 commitSeconds;
+        uint32 revealSeconds;
+        uint32 judgeSeconds;
+        uint32 holdSecondsMax;
+        uint32 lookaheadBlocks;
+        uint8 commitmentsMax;
+        uint8 roundsMax;
+    }
+    #[derive(Debug, PartialEq, Eq)]
+    struct CourtParams {
+        address vetoer;
+        uint64 vetoSeconds;
+        uint64 falseValidWad;
+        uint64 equivocationWad;
+        uint64 rewardWad;
+    }
+    #[derive(Debug, PartialEq, Eq)]
+    struct GameParams {
+        uint128 bond;
+        uint128 demandBond;
+        uint64 commitSeconds;
+        uint64 answerSeconds;
+        address forfeitTo;
+    }
+    #[derive(Debug, PartialEq, Eq)]
+    enum JudgeKind { None, Proof, Refutation }
     #[derive(Debug, PartialEq, Eq)]
     struct JobRequest {
         uint64 nonce;
@@ -213,6 +348,7 @@ sol! {
         );
         function attest(Certificate calldata certificate) external;
         function registerProgram(bytes32 program, bytes32 manifest) external;
+        function setChallengeGame(address game) external;
         function isVerified(bytes32 statement, BatchLeaf calldata leaf, bool hard)
             external view returns (bool);
         function statusOf(bytes32 root, uint32 count)
@@ -221,23 +357,38 @@ sol! {
         function isManifestAccepted(bytes32 program, bytes32 manifest) external view returns (bool);
         function epochTable() external view returns (address);
         function challengeSeconds() external view returns (uint64);
-        error QuorumNotReached(uint128 signed, uint128 total);
-        error ExcludedSigner(uint256 bits);
-        error NonSignerUnknown(uint256 nonSigners, uint256 numMembers);
-        error CertificateInvalid(bytes32 message);
+        error AddressZero();
+        error AlreadySet(address current);
         error BatchUnknown(bytes32 root, uint32 count);
-        error EpochDiffers(uint64 expected, uint64 got);
-        error WindowClosed(uint64 hardAt);
-        error NonSignersNotShrunk(uint256 stored, uint256 got);
-        error LeafNotAttested(bytes32 statement, uint8 verdict, bytes32 root);
+        error CertificateInvalid(bytes32 message);
+        error ContestTooLong(uint64 until, uint256 latest);
+        error CoordinateNotReduced(uint256 coordinate);
         error DigestZero();
-        error ManifestNotNew(bytes32 program, bytes32 manifest);
+        error EpochDiffers(uint64 expected, uint64 got);
+        error ExcludedSigner(uint256 bits);
+        error HashToCurveExhausted(bytes32 message);
+        error LeafCountOutOfRange(uint256 count);
+        error LeafIndexOutOfRange(uint256 index, uint256 count);
+        error LeafNotAttested(bytes32 statement, uint8 verdict, bytes32 root);
         error ManifestNotAccepted(bytes32 program, bytes32 manifest);
+        error ManifestNotNew(bytes32 program, bytes32 manifest);
+        error NonSignerUnknown(uint256 nonSigners, uint256 numMembers);
+        error NonSignersNotShrunk(uint256 stored, uint256 got);
+        error NotChallengeGame(address caller);
+        error NotOwnerOrGame(address caller);
+        error OwnableInvalidOwner(address owner);
+        error OwnableUnauthorizedAccount(address account);
+        error PathLengthWrong(uint256 expected, uint256 got);
+        error PointIsIdentity();
+        error PointOffCurve(uint256 x, uint256 y);
+        error PrecompileFailed(uint256 precompile);
+        error QuorumNotReached(uint128 signed, uint128 total);
+        error WindowClosed(uint64 hardAt);
     }
 
     #[derive(Debug, PartialEq, Eq)]
     interface ITaskManager {
-        constructor(address registry_, TaskParams memory params);
+        constructor(Parts memory parts, TaskParams memory params);
         event JobCreated(
             bytes32 indexed jobId,
             address indexed requester,
@@ -264,23 +415,229 @@ sol! {
         function verifySeconds() external view returns (uint64);
         function graceSeconds() external view returns (uint64);
         function holdSecondsMax() external view returns (uint64);
+        error DeadlineOutOfRange(uint64 deadline, uint256 earliest, uint256 latest);
+        error FeeTooLarge(uint256 fee);
+        error FeeZero();
         error GraceTooShort(uint64 graceSeconds, uint64 challengeSeconds);
-        error ModeNotOffered(uint8 mode);
         error JobFieldInvalid(string field);
         error JobFieldTooLarge(string field, uint256 got, uint256 limit);
-        error DeadlineOutOfRange(uint64 deadline, uint256 earliest, uint256 latest);
-        error ProgramNotOffered(bytes32 programId);
-        error FeeZero();
-        error FeeTooLarge(uint256 fee);
-        error NonceUsed(uint64 nonce, bytes32 jobId);
         error JobNotOpen(bytes32 jobId, JobState state);
-        error RefundTooEarly(bytes32 jobId, uint256 refundableAt);
+        error JobTimesTooLong(uint256 seconds_, uint256 limit);
+        error JudgeTimeInvalid(uint64 judgeSeconds, uint64 shortest, uint64 longest);
+        error LeafCountOutOfRange(uint256 count);
+        error ManifestNotAccepted(bytes32 programId, bytes32 manifest);
+        error ModeDiffers(bytes32 jobId, uint8 mode);
+        error ModeNotOffered(uint8 mode);
+        error NonceUsed(uint64 nonce, bytes32 jobId);
+        error NotRequester(bytes32 jobId, address caller);
+        error NothingToWithdraw(address account);
+        error PaymentFailed(address to, uint256 amount);
+        error ProgramNotOffered(bytes32 programId);
+        error RaceNotWon(bytes32 jobId, uint8 state);
+        error RecipientZero();
         error RecordCountOutOfRange(uint256 count, uint256 limit);
         error RecordOutOfOrder(uint256 expected, uint32 index);
         error RecordUnpayable(uint32 index);
+        error RefundTooEarly(bytes32 jobId, uint256 refundableAt);
         error StatementNotVerified(bytes32 statement, Finality finality);
+    }
+
+    #[derive(Debug, PartialEq, Eq)]
+    interface IWrappedCoin {
+        constructor();
+    }
+
+    #[derive(Debug, PartialEq, Eq)]
+    interface IFeeVault {
+        constructor(
+            address epochTable_,
+            address wrappedCoin_,
+            FeeSplit memory split_,
+            RewardTimes memory times,
+            address owner_
+        );
+        function wire(address taskManager_, address bonds_, address avs_, address court_) external;
+        error AddressZero();
+        error AlreadySet();
+        error BondsExceeded(uint256 bonded, uint256 amount);
+        error EscrowNotOpen(bytes32 jobId);
+        error IntervalNotOver(uint64 epoch, uint256 endsAt);
+        error MaskCountOutOfRange(uint256 count, uint256 limit);
+        error NotAllowed(address caller);
         error NothingToWithdraw(address account);
-        error RecipientZero();
+        error OwnableInvalidOwner(address owner);
+        error OwnableUnauthorizedAccount(address account);
         error PaymentFailed(address to, uint256 amount);
+        error PotEmpty(uint64 epoch, uint256 nonSigners);
+        error RecipientZero();
+        error ReentrancyGuardReentrantCall();
+        error ReserveEmpty();
+        error RewardTimesInvalid(uint32 intervalSeconds, uint32 retroactiveSecondsMax);
+        error SafeCastOverflowedUintDowncast(uint8 bits, uint256 value);
+        error SafeERC20FailedOperation(address token);
+        error SplitInvalid(uint16 proverBps, uint16 verifierBps, uint16 reserveBps);
+        error TokenAmountDiffers(uint256 expected, uint256 got);
+    }
+
+    #[derive(Debug, PartialEq, Eq)]
+    interface IBonds {
+        constructor(address vault_, BondParams memory params, address owner_);
+        function wire(address taskManager_, address races_) external;
+        error AcceptanceUsed(address prover, bytes32 digest);
+        error AddressZero();
+        error AlreadySet();
+        error AmountInvalid(uint256 amount);
+        error BondParamsInvalid(uint16 missedBps, uint16 invalidBps, uint16 compensationBps);
+        error BondTooSmall(address prover, uint256 free, uint256 wanted);
+        error DeliveryLate(bytes32 jobId, bytes32 task, uint64 deadline);
+        error DigestZero();
+        error JobNotAssignable(bytes32 jobId, JobState state, uint8 mode);
+        error JobStillOpen(bytes32 jobId);
+        error LeafCountOutOfRange(uint256 count);
+        error LeaseDeadlineInvalid(uint64 deadline, uint256 now_, uint64 jobDeadline);
+        error LockNotFree(bytes32 jobId, bytes32 task, address prover, uint8 state);
+        error LockNotPending(bytes32 jobId, bytes32 task, address prover, uint8 state);
+        error ManifestNotAccepted(bytes32 programId, bytes32 manifest);
+        error NotAllowed(address caller);
+        error OwnableInvalidOwner(address owner);
+        error OwnableUnauthorizedAccount(address account);
+        error RecordCountOutOfRange(uint256 count, uint256 limit);
+        error RecordOutOfOrder(uint256 expected, uint32 index);
+        error RecordUnpayable(uint32 index);
+        error SafeCastOverflowedUintDowncast(uint8 bits, uint256 value);
+        error SegmentUnknown(uint32 segment, uint32 limit);
+        error SignatureInvalid(address prover, bytes32 digest);
+        error StatementNotDelivered(bytes32 delivered, bytes32 got);
+        error StatementNotRefused(bytes32 statement, Finality finality);
+    }
+
+    #[derive(Debug, PartialEq, Eq)]
+    interface IRaceRounds {
+        constructor(
+            address registry_,
+            address bonds_,
+            address stakes_,
+            RaceParams memory p,
+            address owner_
+        );
+        function wire(address taskManager_) external;
+        function setProverBound(bytes32 programId, bool proverBound) external;
+        error AddressZero();
+        error AlreadyCommitted(bytes32 jobId, address prover);
+        error AlreadySet();
+        error CommitmentDiffers(bytes32 jobId, address prover, bytes32 expected, bytes32 got);
+        error CommitmentNotFound(bytes32 jobId, address prover);
+        error DeadlineTooClose(uint64 deadline, uint256 earliest);
+        error DigestZero();
+        error LeafCountOutOfRange(uint256 count);
+        error ManifestNotAccepted(bytes32 programId, bytes32 manifest);
+        error NotAllowed(address caller);
+        error NotNow(bytes32 jobId, uint256 from, uint256 until);
+        error OwnableInvalidOwner(address owner);
+        error OwnableUnauthorizedAccount(address account);
+        error RaceBegun(bytes32 jobId);
+        error RaceNotOpen(bytes32 jobId, uint8 state);
+        error RaceParamsInvalid();
+        error RecordCountOutOfRange(uint256 count, uint256 limit);
+        error RecordOutOfOrder(uint256 expected, uint32 index);
+        error RecordUnpayable(uint32 index);
+        error RoundFull(bytes32 jobId, uint128 least, uint128 got);
+        error RoundNotOver(bytes32 jobId, uint256 judgeUntil);
+        error SafeCastOverflowedUintDowncast(uint8 bits, uint256 value);
+        error StakeUnknown(address prover, uint64 epoch);
+        error StatementNotDecided(bytes32 statement, Finality finality);
+        error StatementNotRevealed(bytes32 revealed, bytes32 got);
+        error TooManyProvers(uint256 count, uint256 limit);
+        error VerdictUnknown(uint8 verdict);
+    }
+
+    #[derive(Debug, PartialEq, Eq)]
+    interface ISlashingCourt {
+        constructor(
+            address avsManager_,
+            address epochTable_,
+            address rewardToken_,
+            CourtParams memory params_,
+            address owner_
+        );
+        function setChallengeGame(address game) external;
+        error AddressZero();
+        error AlreadySet(address current);
+        error CaseExists(bytes32 caseId, uint8 state);
+        error CaseNotOpen(bytes32 caseId, uint8 state);
+        error CourtParamsInvalid();
+        error EvidenceTooLate(uint64 epoch, uint256 blockNeeded, uint256 slashableUntil);
+        error FaultMissing();
+        error NotChallengeGame(address caller);
+        error NotVetoer(address caller);
+        error NothingToWithdraw(address account, uint256 credit, uint256 reserve);
+        error OwnableInvalidOwner(address owner);
+        error OwnableUnauthorizedAccount(address account);
+        error ReentrancyGuardReentrantCall();
+        error SafeCastOverflowedUintDowncast(uint8 bits, uint256 value);
+        error SafeERC20FailedOperation(address token);
+        error VetoClosed(bytes32 caseId, uint256 until);
+        error VetoOpen(bytes32 caseId, uint256 until);
+    }
+
+    #[derive(Debug, PartialEq, Eq)]
+    interface IChallengeGame {
+        constructor(
+            address registry_,
+            address court_,
+            GameParams memory params_,
+            address owner_
+        );
+        function registerJudge(bytes32 program, JudgeKind kind, address verifier) external;
+        error AlreadyCommitted(address challenger, bytes32 commitment);
+        error AlreadyDemanded(bytes32 statement, uint32 index);
+        error AnswerOpen(uint64 until);
+        error AnswerTooLate(uint64 until);
+        error BondWrong(uint256 expected, uint256 got);
+        error BytesDiffer(bytes32 expected, bytes32 got);
+        error CoordinateNotReduced(uint256 coordinate);
+        error DemandNotOpen(bytes32 statement, uint32 index, uint8 state);
+        error GameParamsInvalid();
+        error GasTooLow(uint256 available, uint256 needed);
+        error HashToCurveExhausted(bytes32 message);
+        error JudgeExists(bytes32 program, address verifier);
+        error JudgeInvalid(address verifier);
+        error JudgeTooCostly(address verifier, uint256 gasNeeded, uint256 gasMax);
+        error JudgeTooYoung(uint64 epoch, uint64 fromEpoch);
+        error KeysDiffer(address first, address second);
+        error LeafCountOutOfRange(uint256 count);
+        error LeafHard(bytes32 statement, uint64 hardAt);
+        error LeafIndexOutOfRange(uint256 index, uint256 count);
+        error MemberDidNotSign(uint64 epoch, uint256 member);
+        error NotCommitted(address challenger, bytes32 commitment);
+        error NotExpired(uint64 expiresAt);
+        error NotRefused(bytes32 statement);
+        error NothingToWithdraw(address account);
+        error OwnableInvalidOwner(address owner);
+        error OwnableUnauthorizedAccount(address account);
+        error PathLengthWrong(uint256 expected, uint256 got);
+        error PaymentFailed(address to, uint256 amount);
+        error PointIsIdentity();
+        error PointOffCurve(uint256 x, uint256 y);
+        error PrecompileFailed(uint256 precompile);
+        error ProgramNotJudged(bytes32 program, JudgeKind kind);
+        error RecipientZero();
+        error RecordNotInStatement(bytes32 statement, uint32 index);
+        error ReentrancyGuardReentrantCall();
+        error RevealTooEarly(uint256 committedInBlock);
+        error RevealTooLate(uint64 expiresAt);
+        error SafeCastOverflowedUintDowncast(uint8 bits, uint256 value);
+        error StatementClosed(bytes32 statement, uint8 standing);
+        error VerdictNotValid(uint8 verdict);
+        error VerdictUnknown(uint8 verdict);
+        error VerdictsAgree(uint8 verdict);
+        error VerifierAnswerMalformed(address verifier, uint256 answerBytes, uint256 word);
+        error VerifierFailed(address verifier);
+        error VoteInvalid(bytes32 message);
+    }
+
+    #[derive(Debug, PartialEq, Eq)]
+    interface IGroth16Verifier {
+        constructor(bytes32 program_);
     }
 }

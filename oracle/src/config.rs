@@ -82,6 +82,9 @@ pub struct OracleConfig {
     /// Most blocks per log query.
     #[serde(default = "defaults::scan_blocks_max")]
     pub scan_blocks_max: u64,
+    /// Makes new epochs when they are due. Anybody may; one oracle of a network has to.
+    #[serde(default = "defaults::roll_epochs")]
+    pub roll_epochs: bool,
     /// What transactions may cost.
     #[serde(default)]
     pub fees: FeesConfig,
@@ -91,8 +94,8 @@ pub struct OracleConfig {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ContractsConfig {
-    /// `OperatorRegistry`.
-    pub operator_registry: HexAddress,
+    /// `OperatorRegistrar`.
+    pub operator_registrar: HexAddress,
     /// `EpochTable`.
     pub epoch_table: HexAddress,
     /// `TaskManager`.
@@ -138,6 +141,9 @@ impl FeesConfig {
 }
 
 mod defaults {
+    pub const fn roll_epochs() -> bool {
+        true
+    }
     pub const fn poll_interval_ms() -> u64 {
         1_000
     }
@@ -225,7 +231,7 @@ impl OracleConfig {
     #[must_use]
     pub const fn addresses(&self) -> ContractAddresses {
         ContractAddresses {
-            operator_registry: self.contracts.operator_registry.0,
+            operator_registrar: self.contracts.operator_registrar.0,
             epoch_table: self.contracts.epoch_table.0,
             task_manager: self.contracts.task_manager.0,
             proof_registry: self.contracts.proof_registry.0,
@@ -261,7 +267,7 @@ mod tests {
             "rpc_urls": ["http://127.0.0.1:8545"],
             "start_block": 1,
             "contracts": {
-                "operator_registry": address,
+                "operator_registrar": address,
                 "epoch_table": address,
                 "task_manager": address,
                 "proof_registry": address,

@@ -14,13 +14,14 @@ use proofgrid_core::network::SubmissionFailure;
 use proofgrid_core::units::{ByteCount, UnixSeconds};
 
 use crate::abi;
+use crate::eigenlayer;
 use crate::rpc::{Chain, RpcError};
 
 /// Our contracts on one chain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ContractAddresses {
-    /// `OperatorRegistry`.
-    pub operator_registry: Address,
+    /// `OperatorRegistrar`.
+    pub operator_registrar: Address,
     /// `EpochTable`.
     pub epoch_table: Address,
     /// `TaskManager`.
@@ -203,7 +204,7 @@ pub fn refusal(message: &str, revert: Option<&Bytes>) -> SubmissionFailure {
     use abi::IEpochTable::IEpochTableErrors as Epochs;
     use abi::IProofRegistry::IProofRegistryErrors as Registry;
     let epochs = revert.and_then(|data| Epochs::abi_decode(data).ok());
-    if let Some(Epochs::EpochNotUsable(_)) = epochs {
+    if let Some(Epochs::EpochNotUsable(_) | Epochs::EpochNotCovered(_)) = epochs {
         return SubmissionFailure::EpochNotAccepted;
     }
     let registry = revert.and_then(|data| Registry::abi_decode(data).ok());
@@ -220,8 +221,16 @@ fn named_error(data: &[u8]) -> Option<String> {
     decode::<abi::IProofRegistry::IProofRegistryErrors>(data)
         .or_else(|| decode::<abi::ITaskManager::ITaskManagerErrors>(data))
         .or_else(|| decode::<abi::IEpochTable::IEpochTableErrors>(data))
-        .or_else(|| decode::<abi::IOperatorRegistry::IOperatorRegistryErrors>(data))
-        .or_else(|| decode::<abi::IBondedStake::IBondedStakeErrors>(data))
+        .or_else(|| decode::<abi::IOperatorRegistrar::IOperatorRegistrarErrors>(data))
+        .or_else(|| decode::<abi::IAvsManager::IAvsManagerErrors>(data))
+        .or_else(|| decode::<abi::IFeeVault::IFeeVaultErrors>(data))
+        .or_else(|| decode::<abi::IBonds::IBondsErrors>(data))
+        .or_else(|| decode::<abi::IRaceRounds::IRaceRoundsErrors>(data))
+        .or_else(|| decode::<abi::IChallengeGame::IChallengeGameErrors>(data))
+        .or_else(|| decode::<abi::ISlashingCourt::ISlashingCourtErrors>(data))
+        .or_else(|| decode::<eigenlayer::abi::IAllocationManager::IAllocationManagerErrors>(data))
+        .or_else(|| decode::<eigenlayer::abi::IDelegationManager::IDelegationManagerErrors>(data))
+        .or_else(|| decode::<eigenlayer::abi::IStrategyManager::IStrategyManagerErrors>(data))
 }
 
 /// Checks that the addresses hold our contracts and that these belong together.
@@ -231,9 +240,9 @@ fn named_error(data: &[u8]) -> Option<String> {
 pub async fn check_deployed(chain: &Chain, contracts: &ContractAddresses) -> Result<(), RpcError> {
     let at = BlockId::latest();
     let unusable = |what: &'static str, why: &str| RpcError::Unusable { what, why: why.into() };
-    let code = chain.code(evm(contracts.operator_registry), at).await?;
+    let code = chain.code(evm(contracts.operator_registrar), at).await?;
     if code.is_empty() {
-        return Err(unusable("OperatorRegistry", "there is no contract at its address"));
+        return Err(unusable("OperatorRegistrar", "there is no contract at its address"));
     }
     let call = abi::IProofRegistry::epochTableCall {};
     let epoch_table = chain.view(evm(contracts.proof_registry), &call, at).await?;

@@ -1,14 +1,14 @@
-//! Contract creations by one account, all in flight at once: the address of each is known before it
-//! is there.
+//! Creations and calls of one account that build on each other, all in flight at once: the address of
+//! each contract is known before it is there, and an account's transactions keep their order.
 
 use std::collections::BTreeMap;
 
-use alloy::primitives::{Bytes, TxKind, U256};
-use alloy::sol_types::SolConstructor;
+use alloy::primitives::{Address as EvmAddress, Bytes, TxKind, U256};
+use alloy::sol_types::{SolCall, SolConstructor};
 use proofgrid_core::ids::{Address, BlockNumber};
 
 use crate::contracts::{core_address, evm};
-use crate::deploy::DeployError;
+use crate::deploy::{DeployError, queue};
 use crate::sender::{Gas, Pending, SendError, Sender};
 
 /// Gas limit of a contract creation: the largest is below 24 576 bytes at 200 gas each, plus its
@@ -26,15 +26,24 @@ macro_rules! artifact {
 }
 pub(crate) use artifact;
 
-/// One creation after the other.
+/// Gas limit of a call that sets a contract up.
+const CALL_GAS: u64 = 500_000;
+
+/// One after the other.
 pub(crate) struct Creations<'a> {
     sender: &'a mut Sender,
-    pending: Vec<(&'static str, Pending)>,
+    created: Vec<(&'static str, Pending)>,
+    called: Vec<Pending>,
 }
 
 impl<'a> Creations<'a> {
     pub(crate) const fn new(sender: &'a mut Sender) -> Self {
-        Self { sender, pending: Vec::new() }
+        Self { sender, created: Vec::new(), called: Vec::new() }
+    }
+
+    /// Who creates.
+    pub(crate) fn owner(&self) -> EvmAddress {
+        evm(self.sender.address())
     }
 
     /// The address of the creation that follows after `skipped` others.
@@ -63,14 +72,24 @@ impl<'a> Creations<'a> {
         code.extend(arguments.abi_encode());
         let (gas, input) = (Gas::Limit(CREATE_GAS), Bytes::from(code));
         let pending = self.sender.send(name, TxKind::Create, U256::ZERO, input, gas).await?;
-        self.pending.push((name, pending));
+        self.created.push((name, pending));
         Ok(core_address(evm(self.sender.address()).create(pending.nonce)))
+    }
+
+    /// Calls a contract, which may be on its way itself.
+    pub(crate) async fn call<C: SolCall>(
+        &mut self,
+        contract: Address,
+        call: &C,
+    ) -> Result<(), DeployError> {
+        self.called.push(queue(self.sender, contract, call, CALL_GAS).await?);
+        Ok(())
     }
 
     /// Waits for all; the addresses were computed, so they are compared.
     pub(crate) async fn finish(self) -> Result<BTreeMap<&'static str, BlockNumber>, DeployError> {
         let mut blocks = BTreeMap::new();
-        for (name, pending) in self.pending {
+        for (name, pending) in self.created {
             let receipt = self.sender.wait(pending).await?;
             let expected = evm(self.sender.address()).create(pending.nonce);
             if receipt.contract_address != Some(expected) {
@@ -81,6 +100,9 @@ impl<'a> Creations<'a> {
                 .block_number
                 .ok_or(SendError::Receipt { what: name, missing: "its block" })?;
             blocks.insert(name, BlockNumber::new(number));
+        }
+        for pending in self.called {
+            self.sender.wait(pending).await?;
         }
         Ok(blocks)
     }

@@ -17,6 +17,7 @@ mod creations;
 pub mod cursor;
 pub mod deploy;
 pub mod eigenlayer;
+pub mod epochs;
 pub mod finality;
 pub mod key;
 pub mod posts;

@@ -23,6 +23,7 @@ use thiserror::Error;
 
 use crate::abi::{self, Finality, IProofRegistry, ITaskManager, JobState};
 use crate::contracts::{ContractAddresses, evm, g1_signature, g2_key};
+use crate::epochs;
 use crate::rpc::{Chain, RpcError};
 use crate::submit::inclusion_of;
 use crate::submit::record::{Inclusion, Post, Purpose};
@@ -177,6 +178,10 @@ pub async fn standing(chain: &Chain, archive: &Archive, post: &Post) -> Result<S
         Purpose::Certificate(_) => attest_standing(chain, archive, post).await,
         Purpose::Settle(job) => settle_standing(chain, archive, job, post).await,
         Purpose::Hold(job) => hold_standing(chain, &archive.contracts, job, post).await,
+        Purpose::Roster(version) => {
+            epochs::roster_standing(chain, &archive.contracts, version).await
+        }
+        Purpose::Epoch(epoch) => epochs::epoch_standing(chain, &archive.contracts, epoch).await,
     }
 }
 

@@ -22,6 +22,7 @@ use tokio_util::sync::CancellationToken;
 use crate::config::{ConfigError, OracleConfig};
 use crate::contracts::{ContractAddresses, check_deployed};
 use crate::cursor::{BlockRef, Cursor, CursorError};
+use crate::epochs;
 use crate::finality::FinalityPolicy;
 use crate::key::OracleKey;
 use crate::posts::{self, Archive, PostError};
@@ -61,6 +62,10 @@ pub enum OracleError {
 /// event, or whose answer was lost, must not hold up the chain until the next login.
 const TELL_AGAIN_INTERVAL: Duration = Duration::from_secs(10);
 
+/// Pause between two looks at whether an epoch is due: a block of the main chain. An epoch lasts
+/// many times as long.
+const ROLL_LOOK_INTERVAL: Duration = Duration::from_secs(12);
+
 /// Ranges without news that are read before anything else gets its turn.
 const RANGES_PER_TURN: u32 = 8;
 
@@ -78,7 +83,9 @@ pub struct Oracle {
     submitter: Submitter,
     poll_interval: Duration,
     dial: DialSettings,
+    chain: Chain,
     contracts: ContractAddresses,
+    roll_epochs: bool,
     /// For people.
     finality: FinalityPolicy,
     session: Option<SessionSender>,
@@ -120,7 +127,9 @@ impl Oracle {
         Ok(Self {
             reader: ChainReader::new(chain.clone(), read),
             cursor: Cursor::open(&folder, config.chain())?,
-            submitter: Submitter::open(chain, key.clone(), submit, &folder)?,
+            submitter: Submitter::open(chain.clone(), key.clone(), submit, &folder)?,
+            chain,
+            roll_epochs: config.roll_epochs,
             poll_interval: config.poll_interval(),
             dial: DialSettings::new(config, key),
             contracts,
@@ -143,6 +152,8 @@ impl Oracle {
         clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut again = interval(TELL_AGAIN_INTERVAL);
         again.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut rolls = interval(ROLL_LOOK_INTERVAL);
+        rolls.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
                 () = stop.cancelled() => return Ok(()),
@@ -155,6 +166,7 @@ impl Oracle {
                     self.read().await?;
                 }
                 _ = again.tick() => self.tell_unacknowledged_again().await,
+                _ = rolls.tick() => self.roll_epochs().await?,
             }
         }
     }
@@ -259,6 +271,29 @@ impl Oracle {
             let to = range.to;
             self.out_range = None;
             self.cursor.advance(to).await?;
+        }
+        Ok(())
+    }
+
+    /// Orders what keeps epochs rolling, if that is this oracle's part. What is ordered already is
+    /// not ordered twice.
+    async fn roll_epochs(&mut self) -> Result<(), OracleError> {
+        if !self.roll_epochs {
+            return Ok(());
+        }
+        let posts = match epochs::due_posts(&self.chain, &self.contracts).await {
+            Ok(posts) => posts,
+            Err(error) => {
+                tracing::warn!(%error, "epochs are not looked after at the moment");
+                return Ok(());
+            }
+        };
+        for post in posts {
+            match self.submitter.enqueue(post).await {
+                // Certificates and payments go first; the next look comes back to it.
+                Ok(()) | Err(RecordError::Full) => {}
+                Err(error) => return Err(error.into()),
+            }
         }
         Ok(())
     }

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use alloy::eips::BlockId;
-use alloy::primitives::{Address as EvmAddress, B256};
+use alloy::primitives::B256;
 use proofgrid_core::crypto::bls::{BlsError, PublicKeyG2};
 use proofgrid_core::epoch::{EpochError, EpochKeys, EpochKeysError, EpochTable};
 use proofgrid_core::ids::{Address, EpochNumber, ManifestDigest, ProgramId, TableDigest};
@@ -85,10 +85,13 @@ pub async fn read_epoch(
     let table = read_table(chain, contracts, epoch, at).await?;
     let mut keys = Vec::with_capacity(table.members().len());
     for member in table.members() {
-        let call = abi::IOperatorRegistry::keyOfCall { operator: evm(member.operator) };
-        let key = chain.view(evm(contracts.operator_registry), &call, at).await?;
+        // By the key that was frozen: its operator may have come back with another one since.
+        let call = abi::IOperatorRegistrar::key2OfCall {
+            keyDigest: alloy::primitives::keccak256(member.key.to_bytes()),
+        };
+        let key = chain.view(evm(contracts.operator_registrar), &call, at).await?;
         let operator = member.operator;
-        let key = PublicKeyG2::from_bytes(&g2_bytes(&key.key2))
+        let key = PublicKeyG2::from_bytes(&g2_bytes(&key))
             .map_err(|source| ViewError::Key { operator, source })?;
         keys.push((operator, key));
     }
@@ -112,7 +115,7 @@ pub async fn table_digest(
     epoch: EpochNumber,
 ) -> Result<TableDigest, ViewError> {
     let at = final_block(chain, finality).await?;
-    Ok(table_record(chain, epoch_table, epoch, at).await?.digest)
+    named_digest(chain, epoch_table, epoch, at).await
 }
 
 async fn final_block(chain: &Chain, finality: FinalityPolicy) -> Result<BlockId, ViewError> {
@@ -120,25 +123,16 @@ async fn final_block(chain: &Chain, finality: FinalityPolicy) -> Result<BlockId,
     Ok(BlockId::from(B256::from(*block_ref(&header).hash.as_bytes())))
 }
 
-/// What the contract says of an epoch's table.
-struct TableRecord {
-    /// The data contract.
-    pointer: EvmAddress,
-    digest: TableDigest,
-}
-
-async fn table_record(
+/// The digest of an epoch's table, as the contract says it.
+async fn named_digest(
     chain: &Chain,
     epoch_table: Address,
     epoch: EpochNumber,
     at: BlockId,
-) -> Result<TableRecord, ViewError> {
+) -> Result<TableDigest, ViewError> {
     let call = abi::IEpochTable::tableAtCall { epoch: epoch.get() };
     match chain.view(evm(epoch_table), &call, at).await {
-        Ok(record) => Ok(TableRecord {
-            pointer: record.pointer,
-            digest: TableDigest::from_bytes(record.tableDigest.0),
-        }),
+        Ok(record) => Ok(TableDigest::from_bytes(record.tableDigest.0)),
         Err(RpcError::Refused { revert: Some(_), .. }) => Err(ViewError::UnknownEpoch(epoch)),
         Err(error) => Err(error.into()),
     }
@@ -150,12 +144,11 @@ async fn read_table(
     epoch: EpochNumber,
     at: BlockId,
 ) -> Result<EpochTable, ViewError> {
-    let record = table_record(chain, contracts.epoch_table, epoch, at).await?;
-    let code = chain.code(record.pointer, at).await?;
-    // The data contract's code is one STOP byte, then the table.
-    let bytes = code.get(1..).unwrap_or_default();
-    let table = EpochTable::parse(bytes).map_err(|source| ViewError::Table { epoch, source })?;
-    let (got, named) = (table.digest(), record.digest);
+    let named = named_digest(chain, contracts.epoch_table, epoch, at).await?;
+    let call = abi::IEpochTable::tableOfCall { epoch: epoch.get() };
+    let bytes = chain.view(evm(contracts.epoch_table), &call, at).await?;
+    let table = EpochTable::parse(&bytes).map_err(|source| ViewError::Table { epoch, source })?;
+    let got = table.digest();
     if got != named {
         return Err(ViewError::Digest { epoch, got, named });
     }

@@ -12,7 +12,8 @@ use std::path::PathBuf;
 use alloy::json_abi::{EventParam, InternalType, JsonAbi, Param};
 use alloy::sol_types::{SolCall, SolConstructor, SolEvent, SolStruct, SolType};
 use proofgrid_oracle::abi::{
-    BatchStatus, IBondedStake, IDevToken, IEpochTable, IOperatorRegistry, IProofRegistry,
+    BatchStatus, IAvsManager, IBonds, IChallengeGame, IDevToken, IEpochTable, IFeeVault,
+    IGroth16Verifier, IOperatorRegistrar, IProofRegistry, IRaceRounds, ISlashingCourt,
     ITaskManager, JobRecord, Program,
 };
 
@@ -93,22 +94,24 @@ fn check_indexed<E: SolEvent>(abi: &JsonAbi, indexed: &[&str]) {
 fn stake_and_registry_are_as_committed() {
     let token = check("DevToken", IDevToken::IDevTokenCalls::SIGNATURES, &[], &[]);
     check_constructor::<IDevToken::constructorCall>(&token);
-    let stake = check(
-        "BondedStake",
-        IBondedStake::IBondedStakeCalls::SIGNATURES,
+    let avs = check(
+        "AvsManagerV14",
+        IAvsManager::IAvsManagerCalls::SIGNATURES,
         &[],
-        IBondedStake::IBondedStakeErrors::SIGNATURES,
+        IAvsManager::IAvsManagerErrors::SIGNATURES,
     );
-    check_constructor::<IBondedStake::constructorCall>(&stake);
+    check_constructor::<IAvsManager::constructorCall>(&avs);
     let registry = check(
-        "OperatorRegistry",
-        IOperatorRegistry::IOperatorRegistryCalls::SIGNATURES,
+        "OperatorRegistrar",
+        IOperatorRegistrar::IOperatorRegistrarCalls::SIGNATURES,
         &[],
-        IOperatorRegistry::IOperatorRegistryErrors::SIGNATURES,
+        IOperatorRegistrar::IOperatorRegistrarErrors::SIGNATURES,
     );
-    check_constructor::<IOperatorRegistry::constructorCall>(&registry);
-    check_outputs::<IOperatorRegistry::operatorsCall>(&registry);
-    check_outputs::<IOperatorRegistry::keyOfCall>(&registry);
+    check_constructor::<IOperatorRegistrar::constructorCall>(&registry);
+    check_outputs::<IOperatorRegistrar::operatorsCall>(&registry);
+    check_outputs::<IOperatorRegistrar::keyOfCall>(&registry);
+    check_outputs::<IOperatorRegistrar::key2OfCall>(&registry);
+    check_outputs::<IOperatorRegistrar::versionCall>(&registry);
 }
 
 #[test]
@@ -123,6 +126,10 @@ fn the_epoch_table_is_as_committed() {
     check_outputs::<IEpochTable::currentEpochCall>(&abi);
     check_outputs::<IEpochTable::isUsableCall>(&abi);
     check_outputs::<IEpochTable::tableAtCall>(&abi);
+    check_outputs::<IEpochTable::tableOfCall>(&abi);
+    check_outputs::<IEpochTable::currentRosterCall>(&abi);
+    check_outputs::<IEpochTable::originOfCall>(&abi);
+    check_outputs::<IEpochTable::paramsCall>(&abi);
     check_indexed::<IEpochTable::EpochCreated>(&abi, &["epoch", "tableDigest"]);
     check_indexed::<IEpochTable::OperatorsExcluded>(&abi, &["epoch"]);
 }
@@ -166,4 +173,27 @@ fn the_task_manager_is_as_committed() {
     check_indexed::<ITaskManager::JobCreated>(&abi, &["jobId", "requester", "programId"]);
     check_indexed::<ITaskManager::JobSettled>(&abi, &["jobId", "statement"]);
     check_indexed::<ITaskManager::JobRefunded>(&abi, &["jobId", "requester"]);
+}
+
+#[test]
+fn money_and_faults_are_as_committed() {
+    let calls = IFeeVault::IFeeVaultCalls::SIGNATURES;
+    let vault = check("FeeVault", calls, &[], IFeeVault::IFeeVaultErrors::SIGNATURES);
+    check_constructor::<IFeeVault::constructorCall>(&vault);
+    let calls = IBonds::IBondsCalls::SIGNATURES;
+    let bonds = check("Bonds", calls, &[], IBonds::IBondsErrors::SIGNATURES);
+    check_constructor::<IBonds::constructorCall>(&bonds);
+    let calls = IRaceRounds::IRaceRoundsCalls::SIGNATURES;
+    let races = check("RaceRounds", calls, &[], IRaceRounds::IRaceRoundsErrors::SIGNATURES);
+    check_constructor::<IRaceRounds::constructorCall>(&races);
+    let calls = ISlashingCourt::ISlashingCourtCalls::SIGNATURES;
+    let errors = ISlashingCourt::ISlashingCourtErrors::SIGNATURES;
+    let court = check("SlashingCourt", calls, &[], errors);
+    check_constructor::<ISlashingCourt::constructorCall>(&court);
+    let calls = IChallengeGame::IChallengeGameCalls::SIGNATURES;
+    let errors = IChallengeGame::IChallengeGameErrors::SIGNATURES;
+    let game = check("ChallengeGame", calls, &[], errors);
+    check_constructor::<IChallengeGame::constructorCall>(&game);
+    let judge = check("Groth16Verifier", &[], &[], &[]);
+    check_constructor::<IGroth16Verifier::constructorCall>(&judge);
 }

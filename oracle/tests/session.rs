@@ -175,7 +175,7 @@ fn config(net: &Net, dispatcher: SocketAddr, folder: &Path) -> OracleConfig {
         finality: "depth=2".parse().unwrap(),
         start_block: net.deployment.start_block().get(),
         contracts: ContractsConfig {
-            operator_registry: HexAddress(contracts.operator_registry),
+            operator_registrar: HexAddress(contracts.operator_registrar),
             epoch_table: HexAddress(contracts.epoch_table),
             task_manager: HexAddress(contracts.task_manager),
             proof_registry: HexAddress(contracts.proof_registry),
@@ -189,6 +189,7 @@ fn config(net: &Net, dispatcher: SocketAddr, folder: &Path) -> OracleConfig {
         request_timeout_ms: 10_000,
         request_retries_max: 2,
         scan_blocks_max: 1000,
+        roll_epochs: false,
         fees: FeesConfig::default(),
     }
 }
@@ -387,6 +388,8 @@ async fn an_order_to_settle_holds_the_escrow_until_the_verdict_is_hard() {
     let mut config = deploy::DeployConfig::development();
     config.epochs.challengeSeconds = 600;
     config.tasks.graceSeconds = 700;
+    config.races.judgeSeconds = 601;
+    config.races.holdSecondsMax = 601;
     let mut net = Net::start_with(&[], config).await;
     account(&net.chain, 0x50).await;
     let contracts = net.deployment.contracts;

@@ -344,6 +344,8 @@ impl Late {
         config.epochs.challengeSeconds = CHALLENGE;
         config.tasks.verifySeconds = VERIFY;
         config.tasks.graceSeconds = GRACE;
+        config.races.judgeSeconds = u32::try_from(CHALLENGE + 1).unwrap();
+        config.races.holdSecondsMax = config.races.judgeSeconds;
         let net = Net::start_with(&[], config).await;
         let key = account(&net.chain, 80).await;
         let mut requester = Sender::new(net.chain.clone(), account(&net.chain, 90).await);

@@ -31,7 +31,7 @@ fn config(directory: &Path, workers: usize) -> DispatcherConfig {
         home: HomeConfig {
             chain_id: CHAIN,
             epoch_table: address(0xe0),
-            operator_registry: address(0xe1),
+            operator_registrar: address(0xe1),
         },
         targets: vec![TargetConfig {
             chain_id: CHAIN,

@@ -214,7 +214,7 @@ impl JobGate {
             server: config.server.as_bytes().to_vec(),
             home_chain_id: config.home.chain_id,
             epoch_table: config.home.epoch_table.as_bytes().to_vec(),
-            operator_registry: config.home.operator_registry.as_bytes().to_vec(),
+            operator_registrar: config.home.operator_registrar.as_bytes().to_vec(),
             targets: config.targets.iter().map(target).collect(),
             programs: self.shared.programs.iter().map(program_view).collect(),
             limits: Some(v1::NetworkLimits {

@@ -50,7 +50,7 @@ pub fn config() -> DispatcherConfig {
         home: HomeConfig {
             chain_id: HOME,
             epoch_table: address(0xe0),
-            operator_registry: address(0xe1),
+            operator_registrar: address(0xe1),
         },
         targets: vec![TargetConfig {
             chain_id: HOME,

@@ -3,6 +3,7 @@
 pub mod certificate;
 pub mod devnet;
 pub mod doctor;
+pub mod epoch;
 pub mod escrow;
 pub mod estimate;
 pub mod jobs;
@@ -78,6 +79,9 @@ pub enum Command {
     /// Fetch and check certificates.
     #[command(subcommand)]
     Certificate(certificate::CertificateCommand),
+    /// Which stake stands behind certificates, and the next table of it.
+    #[command(subcommand)]
+    Epoch(epoch::EpochCommand),
     /// What provers earned and requesters can have back.
     #[command(subcommand)]
     Escrow(escrow::EscrowCommand),
@@ -161,6 +165,7 @@ pub fn run(cli: Cli) -> CliResult {
         Command::Explain(args) => jobs::explain(&args, output),
         Command::Cancel(args) => jobs::cancel(&args, output),
         Command::Certificate(command) => certificate::run(command, output),
+        Command::Epoch(command) => epoch::run(command, output),
         Command::Escrow(command) => escrow::run(command, output),
         Command::Keys(command) => keys::run(command, output),
         Command::Operator(command) => operator::run(command, output),

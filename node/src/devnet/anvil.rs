@@ -4,7 +4,7 @@ use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 
 use super::process::Process;
 
@@ -27,15 +27,15 @@ pub fn find() -> anyhow::Result<PathBuf> {
     if let Some(path) = std::env::var_os("PROOFGRID_ANVIL") {
         return Ok(PathBuf::from(path));
     }
+    near(Path::new(&place()))
+        .context("anvil was not found; run `make tools`, or point PROOFGRID_ANVIL at it")
+}
+
+/// What lies at `path` below the working folder or the sources, in this order.
+pub(super) fn near(path: &Path) -> Option<PathBuf> {
     let near_sources = Path::new(env!("CARGO_MANIFEST_DIR")).parent();
     let roots = [std::env::current_dir().ok(), near_sources.map(Path::to_path_buf)];
-    for root in roots.into_iter().flatten() {
-        let path = root.join(place());
-        if path.exists() {
-            return Ok(path);
-        }
-    }
-    bail!("anvil was not found; run `make tools`, or point PROOFGRID_ANVIL at it")
+    roots.into_iter().flatten().map(|root| root.join(path)).find(|path| path.exists())
 }
 
 /// A port that was free a moment ago.
@@ -46,6 +46,12 @@ pub fn free_port() -> anyhow::Result<u16> {
     let listener = TcpListener::bind(("127.0.0.1", 0)).context("no free local port")?;
     Ok(listener.local_addr()?.port())
 }
+
+/// Number of the first block: the restaking core slashes nobody while fewer blocks than its withdrawal
+/// delay have passed, and that is weeks.
+const FIRST_BLOCK: u64 = 10_000_000;
+/// Gas of a block: the restaking core and our contracts fit one, so a network starts in seconds.
+const BLOCK_GAS: u64 = 500_000_000;
 
 /// Starts anvil on `port`, through `binary` (this program) so that it ends with the devnet, with a block a second and two slots an epoch: with its default of 32 slots,
 /// `finalized` would trail the head by 64 blocks.
@@ -60,6 +66,7 @@ pub fn start(binary: &Path, port: u16, state: &Path, logs: &Path) -> anyhow::Res
         .args(["--host", "127.0.0.1", "--port", &port.to_string()])
         .args(["--chain-id", &CHAIN_ID.to_string()])
         .args(["--block-time", "1", "--slots-in-an-epoch", "2", "--state-interval", "1"])
+        .args(["--number", &FIRST_BLOCK.to_string(), "--gas-limit", &BLOCK_GAS.to_string()])
         .arg("--state")
         .arg(state);
     Process::start("anvil", &mut command, logs)

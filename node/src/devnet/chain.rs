@@ -1,6 +1,7 @@
 //! The development chain: deploys the contracts from anvil's well-known account, funds accounts, and
 //! takes verifiers in.
 
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use alloy_primitives::U256;
@@ -13,6 +14,7 @@ use proofgrid_core::ids::{Address, ChainId, EpochNumber, TableDigest};
 use proofgrid_core::units::Stake;
 use proofgrid_oracle::contracts::ContractAddresses;
 use proofgrid_oracle::deploy::{self, DeployConfig, Deployment};
+use proofgrid_oracle::eigenlayer::{self, CoreArtifacts};
 use proofgrid_oracle::finality::FinalityPolicy;
 use proofgrid_oracle::key::OracleKey;
 use proofgrid_oracle::rpc::Chain;
@@ -41,8 +43,36 @@ pub struct DevChain {
     deployment: Deployment,
 }
 
-/// A verifier that joins: its operator's wallet, its key, its stake.
-pub type Joining = (WalletKey, SecretKey, Stake);
+/// The program whose proofs the chain can verify itself.
+const GROTH16_PROGRAM: &str = "groth16-bn254";
+/// What an operator says of itself to stakers.
+const OPERATOR_METADATA: &str = "https://proofgrid.invalid/operator.json";
+/// Where `make tools` puts the restaking core, below the working folder or the sources.
+const EIGENLAYER_ARTIFACTS: &str = "contracts/eigenlayer/artifacts";
+
+/// A verifier that joins.
+#[derive(Debug)]
+pub struct Joining {
+    /// Its operator's wallet.
+    pub operator: WalletKey,
+    /// The wallet of the staker who delegates to it.
+    pub staker: WalletKey,
+    /// Its key.
+    pub key: SecretKey,
+    /// What is delegated to it.
+    pub stake: Stake,
+}
+
+/// The folder with the extracted restaking core, if `PROOFGRID_EIGENLAYER` does not say.
+fn eigenlayer_artifacts() -> anyhow::Result<PathBuf> {
+    if let Some(folder) = std::env::var_os("PROOFGRID_EIGENLAYER") {
+        return Ok(PathBuf::from(folder));
+    }
+    super::anvil::near(Path::new(EIGENLAYER_ARTIFACTS)).context(
+        "the restaking core was not found; run `make tools`, or point PROOFGRID_EIGENLAYER at the \
+         folder with its artifacts",
+    )
+}
 
 impl DevChain {
     /// Waits until the node answers and deploys every contract and program.
@@ -65,11 +95,14 @@ impl DevChain {
         let mut secret = [0; 32];
         hex::decode_to_slice(DEPLOYER_SECRET, &mut secret)?;
         let mut deployer = Sender::new(chain.clone(), OracleKey::from_bytes(&secret)?);
-        let deployment = deploy::deploy_network(&mut deployer, config).await?;
-        let programs: Vec<_> = proofgrid_programs::registry()
-            .iter()
-            .map(|program| (program.id(), program.manifest().digest()))
-            .collect();
+        let artifacts = CoreArtifacts::read(&eigenlayer_artifacts()?)?;
+        let known = proofgrid_programs::registry();
+        let groth16 = known.iter().find(|program| program.name() == GROTH16_PROGRAM);
+        let groth16_program = groth16.map(|program| program.id());
+        let config = DeployConfig { groth16_program, ..config.clone() };
+        let deployment = deploy::deploy_development(&mut deployer, &artifacts, &config).await?;
+        let programs: Vec<_> =
+            known.iter().map(|program| (program.id(), program.manifest().digest())).collect();
         setup::register_programs(&mut deployer, deployment.contracts.proof_registry, &programs)
             .await?;
         Ok(Self { chain, deployer, deployment })
@@ -114,21 +147,41 @@ impl DevChain {
         setup::fund(&mut self.deployer, accounts, wei).await.context("funding accounts failed")
     }
 
-    /// Bonds stake for verifiers and registers their keys, each from its own account.
+    /// Makes operators of verifiers, delegates their stake to them, each from a staker of its own, and
+    /// registers them with their keys.
     ///
     /// # Errors
     /// When a transaction fails.
     pub async fn join(&mut self, joining: &[Joining]) -> anyhow::Result<()> {
+        let core = self.deployment.core;
         let stakes: Vec<_> =
-            joining.iter().map(|(wallet, _, stake)| (wallet.address(), *stake)).collect();
-        deploy::bond_development_stake(&mut self.deployer, &self.deployment, &stakes).await?;
-        let registry = self.deployment.contracts.operator_registry;
-        let mut registrations = Vec::new();
-        for (wallet, key, _) in joining {
-            let mut operator = self.sender(wallet)?;
-            registrations
-                .push(async move { deploy::register_operator(&mut operator, registry, key).await });
+            joining.iter().map(|joins| (joins.staker.address(), joins.stake)).collect();
+        let mut operators = Vec::new();
+        for joins in joining {
+            operators.push(self.sender(&joins.operator)?);
         }
+        let become_operators = operators
+            .iter_mut()
+            .map(|operator| eigenlayer::register_as_operator(operator, &core, OPERATOR_METADATA));
+        let (minted, _) = futures::future::try_join(
+            deploy::mint(&mut self.deployer, core.token, &stakes),
+            futures::future::try_join_all(become_operators),
+        )
+        .await?;
+        let () = minted;
+        let mut stakers = Vec::new();
+        for joins in joining {
+            stakers.push((self.sender(&joins.staker)?, joins.operator.address(), joins.stake));
+        }
+        let delegations = stakers.iter_mut().map(|(staker, operator, stake)| {
+            eigenlayer::delegate_stake(staker, &core, *operator, *stake)
+        });
+        futures::future::try_join_all(delegations).await?;
+        let deployment = &self.deployment;
+        let registrations = operators
+            .iter_mut()
+            .zip(joining)
+            .map(|(operator, joins)| deploy::join_verifiers(operator, deployment, &joins.key));
         futures::future::try_join_all(registrations).await?;
         Ok(())
     }

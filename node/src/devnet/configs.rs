@@ -84,7 +84,7 @@ dead_after_ms = {dead}
 [dispatcher.home]
 chain_id = {chain}
 epoch_table = "{epoch_table}"
-operator_registry = "{operator_registry}"
+operator_registrar = "{operator_registrar}"
 
 [[dispatcher.targets]]
 chain_id = {chain}
@@ -109,7 +109,7 @@ batch_window_ms = {batch}
                 dead = tuning.dead_after_ms,
                 chain = network.home_chain_id,
                 epoch_table = network.epoch_table,
-                operator_registry = network.operator_registry,
+                operator_registrar = network.operator_registrar,
                 proof_registry = network.proof_registry,
                 task_manager = network.task_manager,
                 vote = tuning.vote_timeout_ms,
@@ -233,9 +233,9 @@ poll_interval_ms = 250
     fn contracts(&self, section: &str) -> String {
         let network = self.network;
         format!(
-            "\n[{section}.contracts]\noperator_registry = \"{}\"\nepoch_table = \"{}\"\n\
+            "\n[{section}.contracts]\noperator_registrar = \"{}\"\nepoch_table = \"{}\"\n\
              task_manager = \"{}\"\nproof_registry = \"{}\"\n",
-            network.operator_registry,
+            network.operator_registrar,
             network.epoch_table,
             network.task_manager,
             network.proof_registry

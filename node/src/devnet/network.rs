@@ -14,7 +14,7 @@ use proofgrid_core::units::Stake;
 use proofgrid_oracle::deploy::DeployConfig;
 
 use super::anvil;
-use super::chain::{DevChain, TOKEN_WEI};
+use super::chain::{DevChain, Joining, TOKEN_WEI};
 use super::configs::{ConfigWriter, Tuning};
 use super::layout::Layout;
 use super::process::Process;
@@ -112,7 +112,7 @@ impl Devnet {
             rpc_url,
             home_chain_id: anvil::CHAIN_ID,
             epoch_table: deployed.epoch_table.to_string(),
-            operator_registry: deployed.operator_registry.to_string(),
+            operator_registrar: deployed.operator_registrar.to_string(),
             proof_registry: deployed.proof_registry.to_string(),
             task_manager: deployed.task_manager.to_string(),
         };
@@ -131,24 +131,28 @@ impl Devnet {
         Ok(devnet)
     }
 
-    /// Verifiers bond their stake, prove possession of their keys, and are frozen in epoch 1.
+    /// Stakers delegate to operators, who allocate to the verifiers, prove possession of their keys and
+    /// are frozen in epoch 1.
     async fn register_operators(&mut self, report: Report<'_>) -> anyhow::Result<()> {
         let stakes = self.options.stakes.clone();
-        report(&format!("bonding stake {stakes:?} and registering {} verifiers", stakes.len()));
+        report(&format!("delegating stake {stakes:?} and registering {} verifiers", stakes.len()));
         let password = read_password(&self.layout.password())?;
         let mut joining = Vec::new();
         for (index, tokens) in stakes.iter().enumerate() {
             let name = verifier_name(index);
-            let wallet = make_wallet(&self.layout, &format!("{name}-operator"))?;
-            let bls = new_bls(&self.layout.key(&name), &password, SCRYPT_LOG_N_LIGHT)?;
-            self.operators.push(wallet.address());
+            let operator = make_wallet(&self.layout, &format!("{name}-operator"))?;
+            let staker = make_wallet(&self.layout, &format!("{name}-staker"))?;
+            let key = new_bls(&self.layout.key(&name), &password, SCRYPT_LOG_N_LIGHT)?;
+            self.operators.push(operator.address());
             let stake = Stake::new(u128::from(*tokens).saturating_mul(TOKEN_WEI));
-            joining.push((wallet, bls, stake));
+            joining.push(Joining { operator, staker, key, stake });
         }
         let oracle = make_wallet(&self.layout, "oracle")?.address();
         let requester = make_wallet(&self.layout, REQUESTER)?.address();
-        let mut accounts = self.operators.clone();
-        accounts.extend([oracle, requester]);
+        let mut accounts = vec![oracle, requester];
+        for joins in &joining {
+            accounts.extend([joins.operator.address(), joins.staker.address()]);
+        }
         self.fund(&accounts, U256::from(GAS_MONEY_ETHER) * U256::from(TOKEN_WEI)).await?;
         self.chain.join(&joining).await?;
         self.chain.snapshot().await?;

@@ -16,8 +16,7 @@ use super::abi::{
 use super::artifacts::CoreArtifacts;
 use crate::contracts::evm;
 use crate::creations::{Creations, artifact};
-use crate::deploy::{DeployError, queue};
-use crate::sender::Sender;
+use crate::deploy::DeployError;
 
 /// What the core says of itself where it is asked for a version.
 const VERSION: &str = "v1.4.0";
@@ -31,8 +30,6 @@ const REWARDS_GENESIS_DAY: u32 = 19_000;
 const NUM_PROXIED: u64 = 6;
 /// An operator's part of its rewards, in basis points, as on the public networks.
 const OPERATOR_SPLIT_BIPS: u16 = 1_000;
-/// Gas limit of a call that depends on others of its block.
-const CALL_GAS: u64 = 300_000;
 
 /// The times of a core.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -99,40 +96,33 @@ struct Shared {
     proxies: Proxied,
 }
 
-/// Deploys the core with one whitelisted strategy over `token`; the sender owns all of it, and may
+/// Creates the core with one whitelisted strategy over `token`; the creator owns all of it, and may
 /// post reward roots. About 45 million gas.
-///
-/// # Errors
-/// See [`DeployError`].
-pub async fn deploy_core(
-    sender: &mut Sender,
+pub(crate) async fn create_core(
+    creations: &mut Creations<'_>,
     artifacts: &CoreArtifacts,
     config: CoreConfig,
     token: Address,
 ) -> Result<CoreContracts, DeployError> {
-    let owner = evm(sender.address());
-    let mut creations = Creations::new(sender);
+    let owner = creations.owner();
     let arguments = IPauserRegistry::constructorCall { pauser_: owner };
     let pauser = creations.create(artifact!("DevPauserRegistry"), arguments).await?;
     let arguments = IPermissionController::constructorCall { version: VERSION.into() };
     let code = artifacts.code("PermissionController");
     let permission = creations.create_from("PermissionController", code, arguments).await?;
-    let proxies = Proxied::after(&mut creations, NUM_PROXIED).await?;
+    let proxies = Proxied::after(creations, NUM_PROXIED).await?;
     let shared = Shared { pauser: evm(pauser), permission: evm(permission), proxies };
-    let implementations =
-        create_implementations(&mut creations, artifacts, config, &shared).await?;
-    create_proxies(&mut creations, owner, implementations, &shared).await?;
+    let implementations = create_implementations(creations, artifacts, config, &shared).await?;
+    create_proxies(creations, owner, implementations, &shared).await?;
     let strategy_manager = proxies.strategies;
     let arguments = IDevStrategy::constructorCall {
         strategyManager_: evm(strategy_manager),
         token_: evm(token),
     };
     let strategy = creations.create(artifact!("DevStrategy"), arguments).await?;
-    creations.finish().await?;
     let call =
         IStrategyManager::addStrategiesToDepositWhitelistCall { strategies: vec![evm(strategy)] };
-    let whitelisted = queue(sender, strategy_manager, &call, CALL_GAS).await?;
-    sender.wait(whitelisted).await?;
+    creations.call(strategy_manager, &call).await?;
     Ok(CoreContracts {
         delegation_manager: proxies.delegation,
         strategy_manager,

@@ -10,7 +10,6 @@ mod deploy;
 mod operator;
 
 pub use artifacts::{ArtifactsError, CoreArtifacts};
-pub use deploy::{CoreConfig, CoreContracts, deploy_core};
-pub use operator::{
-    allocate, delegate_stake, operator_shares, register_as_operator, register_for_sets,
-};
+pub(crate) use deploy::create_core;
+pub use deploy::{CoreConfig, CoreContracts};
+pub use operator::{delegate_stake, join_set, operator_shares, register_as_operator};

@@ -18,6 +18,8 @@ use crate::sender::Sender;
 const APPROVE_GAS: u64 = 100_000;
 const DEPOSIT_GAS: u64 = 500_000;
 const DELEGATE_GAS: u64 = 500_000;
+const ALLOCATE_GAS: u64 = 600_000;
+const REGISTER_GAS: u64 = 1_500_000;
 
 /// All of an operator's magnitude, as the core counts it.
 const WHOLE_MAGNITUDE: u64 = 1_000_000_000_000_000_000;
@@ -78,48 +80,42 @@ pub async fn delegate_stake(
     Ok(())
 }
 
-/// Puts all of the sender's stake behind one operator set of an AVS.
+/// Puts all of the sender's stake behind one operator set of an AVS and registers it there; the AVS's
+/// registrar is given `data`. It must be an operator of the core already.
 ///
 /// # Errors
 /// See [`DeployError`].
-pub async fn allocate(
+pub async fn join_set(
     operator: &mut Sender,
     core: &CoreContracts,
     avs: Address,
     set: SetNumber,
+    data: Vec<u8>,
 ) -> Result<(), DeployError> {
-    let call = IAllocationManager::modifyAllocationsCall {
-        operator: evm(operator.address()),
+    let account = evm(operator.address());
+    let allocate = IAllocationManager::modifyAllocationsCall {
+        operator: account,
         params: vec![AllocateParams {
             operatorSet: OperatorSet { avs: evm(avs), id: set.get() },
             strategies: vec![evm(core.strategy)],
             newMagnitudes: vec![WHOLE_MAGNITUDE],
         }],
     };
-    operator.execute(core.allocation_manager, &call, U256::ZERO).await?;
-    Ok(())
-}
-
-/// Registers the sender for operator sets of an AVS, whose registrar is given `data`.
-///
-/// # Errors
-/// See [`DeployError`].
-pub async fn register_for_sets(
-    operator: &mut Sender,
-    core: &CoreContracts,
-    avs: Address,
-    sets: &[SetNumber],
-    data: Vec<u8>,
-) -> Result<(), DeployError> {
-    let call = IAllocationManager::registerForOperatorSetsCall {
-        operator: evm(operator.address()),
+    let register = IAllocationManager::registerForOperatorSetsCall {
+        operator: account,
         params: RegisterParams {
             avs: evm(avs),
-            operatorSetIds: sets.iter().map(|set| set.get()).collect(),
+            operatorSetIds: vec![set.get()],
             data: data.into(),
         },
     };
-    operator.execute(core.allocation_manager, &call, U256::ZERO).await?;
+    let pending = [
+        queue(operator, core.allocation_manager, &allocate, ALLOCATE_GAS).await?,
+        queue(operator, core.allocation_manager, &register, REGISTER_GAS).await?,
+    ];
+    for pending in pending {
+        operator.wait(pending).await?;
+    }
     Ok(())
 }
 

@@ -9,7 +9,7 @@ use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 
 use borsh::{BorshDeserialize, BorshSerialize};
-use proofgrid_core::ids::{Address, CertificateId, ChainId, JobId, TxHash};
+use proofgrid_core::ids::{Address, CertificateId, ChainId, EpochNumber, JobId, TxHash};
 use proofgrid_core::network::{SubmissionFailure, SubmissionSubject};
 use proofgrid_store::lock::LockedFile;
 use thiserror::Error;
@@ -39,16 +39,21 @@ pub enum Purpose {
     Settle(JobId),
     /// `hold` of a job's escrow until its settlement is due.
     Hold(JobId),
+    /// `buildRoster` of the operator set at a version.
+    Roster(u64),
+    /// `snapshot` that makes an epoch.
+    Epoch(EpochNumber),
 }
 
 impl Purpose {
-    /// The dispatcher's name for it. A hold is the oracle's own means to a settlement.
+    /// The dispatcher's name for it. A hold is the oracle's own means to a settlement, and of a new
+    /// epoch the dispatcher hears when its block is final.
     #[must_use]
     pub const fn told(self) -> Option<SubmissionSubject> {
         match self {
             Self::Certificate(id) => Some(SubmissionSubject::Certificate(id)),
             Self::Settle(job) => Some(SubmissionSubject::Settle(job)),
-            Self::Hold(_) => None,
+            Self::Hold(_) | Self::Roster(_) | Self::Epoch(_) => None,
         }
     }
 }

@@ -23,6 +23,7 @@ use proofgrid_core::units::{ByteCount, Stake, UnixSeconds, WorkUnits};
 use proofgrid_core::vote::Attestation;
 use proofgrid_oracle::contracts::evm;
 use proofgrid_oracle::deploy::{self, DeployConfig, Deployment, NewJob};
+use proofgrid_oracle::eigenlayer::{self, CoreArtifacts};
 use proofgrid_oracle::finality::FinalityPolicy;
 use proofgrid_oracle::key::OracleKey;
 use proofgrid_oracle::posts::Archive;
@@ -140,6 +141,27 @@ pub fn penniless(number: u8) -> OracleKey {
     OracleKey::from_bytes(&[number; 32]).unwrap()
 }
 
+/// The restaking core with a token of its own, and the network on it.
+pub async fn deployed(owner: &mut Sender, config: &DeployConfig) -> Deployment {
+    let artifacts = CoreArtifacts::read(&core_artifacts()).unwrap();
+    deploy::deploy_development(owner, &artifacts, config).await.unwrap()
+}
+
+/// A verifier with what its staker delegates to it.
+pub async fn join(
+    owner: &mut Sender,
+    deployment: &Deployment,
+    operator: &mut Sender,
+    staker: &mut Sender,
+    (key, stake): (&SecretKey, Stake),
+) {
+    let core = &deployment.core;
+    eigenlayer::register_as_operator(operator, core, "").await.unwrap();
+    deploy::mint(owner, core.token, &[(staker.address(), stake)]).await.unwrap();
+    eigenlayer::delegate_stake(staker, core, operator.address(), stake).await.unwrap();
+    deploy::join_verifiers(operator, deployment, key).await.unwrap();
+}
+
 pub struct Operator {
     pub address: Address,
     pub bls: SecretKey,
@@ -167,21 +189,15 @@ impl Net {
         let anvil = Anvil::start(arguments);
         let chain = anvil.chain();
         let mut owner = Sender::new(chain.clone(), account(&chain, 1).await);
-        let deployment = deploy::deploy_network(&mut owner, &config).await.unwrap();
+        let deployment = deployed(&mut owner, &config).await;
         let mut operators = Vec::new();
-        let mut stakes = Vec::new();
         for (number, stake) in (10u8..).zip(STAKES) {
-            let address = account(&chain, number).await.address();
+            let mut operator = Sender::new(chain.clone(), account(&chain, number).await);
+            let mut staker = Sender::new(chain.clone(), account(&chain, number + 10).await);
             let bls = SecretKey::from_seed(&[number; 32]).unwrap();
-            operators.push(Operator { address, bls });
-            stakes.push((address, Stake::new(stake * TOKEN)));
-        }
-        deploy::bond_development_stake(&mut owner, &deployment, &stakes).await.unwrap();
-        for (number, operator) in (10u8..).zip(&operators) {
-            let key = OracleKey::from_bytes(&[number; 32]).unwrap();
-            let mut sender = Sender::new(chain.clone(), key);
-            let registry = deployment.contracts.operator_registry;
-            deploy::register_operator(&mut sender, registry, &operator.bls).await.unwrap();
+            let stake = Stake::new(stake * TOKEN);
+            join(&mut owner, &deployment, &mut operator, &mut staker, (&bls, stake)).await;
+            operators.push(Operator { address: operator.address(), bls });
         }
         let epoch = deploy::snapshot(&mut owner, &deployment.contracts).await.unwrap();
         let registry = deployment.contracts.proof_registry;

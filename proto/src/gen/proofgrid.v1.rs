@@ -2492,9 +2492,9 @@ pub struct GetNetworkResponse {
     /// 20 bytes: EpochTable on it; the verifying contract of every signed request.
     #[prost(bytes = "vec", tag = "3")]
     pub epoch_table: ::prost::alloc::vec::Vec<u8>,
-    /// 20 bytes: OperatorRegistry on it.
+    /// 20 bytes: OperatorRegistrar on it.
     #[prost(bytes = "vec", tag = "4")]
-    pub operator_registry: ::prost::alloc::vec::Vec<u8>,
+    pub operator_registrar: ::prost::alloc::vec::Vec<u8>,
     /// Chains that results can go to.
     #[prost(message, repeated, tag = "5")]
     pub targets: ::prost::alloc::vec::Vec<TargetChain>,

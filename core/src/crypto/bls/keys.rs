@@ -102,7 +102,7 @@ impl SecretKey {
         Signature::from_group(point.affine() * self.0).expect("the scalar is not zero")
     }
 
-    /// The proof of possession that `OperatorRegistry` asks for at registration.
+    /// The proof of possession that `OperatorRegistrar` asks for at registration.
     #[must_use]
     pub fn prove_possession(
         &self,

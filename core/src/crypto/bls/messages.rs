@@ -11,7 +11,7 @@ use crate::vote::{Attestation, Vote};
 pub enum BlsMessage {
     /// The signer holds the secret of this key, as this operator, in this set.
     Pop {
-        /// `OperatorRegistry` on the home chain.
+        /// `OperatorRegistrar` on the home chain.
         registry: ChainContract,
         /// Who registers.
         operator: Address,
@@ -40,7 +40,7 @@ pub enum BlsMessage {
     Attest(Attestation),
     /// Withdrawal of an announced ejection.
     EjectCancel {
-        /// `OperatorRegistry` on the home chain.
+        /// `OperatorRegistrar` on the home chain.
         registry: ChainContract,
         /// Who stays.
         operator: Address,
