@@ -72,7 +72,7 @@ contract RestakingGasTest is RestakedNetwork {
         }
         StakeReader reader = new StakeReader();
         uint256 sum = reader.read(avs, list);
-        _check("stakes of 64 operators", 1_350_000);
+        _check("stakes of 64 operators", 1_050_000);
         assertEq(sum, OPERATORS * 20 ether, "all of it");
     }
 
