@@ -3,7 +3,7 @@
 use proofgrid_core::ids::{Address, JobId};
 use proofgrid_core::units::ByteCount;
 use proofgrid_proofs::groth16::{Groth16Key, Groth16Proof, Groth16Values, INPUTS_MAX, key_bytes};
-use proofgrid_proofs::program::{Binding, PlanRequest, Program};
+use proofgrid_proofs::program::{Binding, PlanRequest};
 
 use proofgrid_fuzz::{Outcome, Shape, Target, corpus, root};
 
