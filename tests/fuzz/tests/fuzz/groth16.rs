@@ -75,7 +75,8 @@ fn groth16_values() {
 }
 
 /// Nothing but the proofs of the corpus verifies, whatever is flipped, cut, spliced or announced: a
-/// proof can be randomised again, but not by accident.
+/// proof can be randomised again, but not by accident. No key of the corpus has the identity as an IC
+/// point of an input, which would leave that input free.
 #[test]
 fn groth16_envelopes() {
     let registry = proofgrid_programs::registry();
