@@ -32,6 +32,7 @@ interface IProofVerifier {
         bytes calldata envelope
     ) external view returns (bool);
 
-    /// @notice Gas with which `verify` of this envelope never reverts.
+    /// @notice Gas with which `verify` of this envelope never reverts. A call passes on at most 63 of 64
+    /// parts of what its caller has left, and the envelope has to be copied into it.
     function gasNeeded(bytes calldata envelope) external view returns (uint256);
 }

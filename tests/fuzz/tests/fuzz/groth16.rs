@@ -3,7 +3,7 @@
 use proofgrid_core::ids::{Address, JobId};
 use proofgrid_core::units::ByteCount;
 use proofgrid_proofs::groth16::{Groth16Key, Groth16Proof, Groth16Values, INPUTS_MAX, key_bytes};
-use proofgrid_proofs::program::{Binding, PlanRequest, Program};
+use proofgrid_proofs::program::{Binding, PlanRequest};
 
 use proofgrid_fuzz::{Outcome, Shape, Target, corpus, root};
 
@@ -75,7 +75,8 @@ fn groth16_values() {
 }
 
 /// Nothing but the proofs of the corpus verifies, whatever is flipped, cut, spliced or announced: a
-/// proof can be randomised again, but not by accident.
+/// proof can be randomised again, but not by accident. No key of the corpus has the identity as an IC
+/// point of an input, which would leave that input free.
 #[test]
 fn groth16_envelopes() {
     let registry = proofgrid_programs::registry();
