@@ -166,9 +166,15 @@ contract ProofRegistry is IProofRegistry, Ownable2Step {
         view
         returns (bool)
     {
-        Finality finality = leafFinality(statement, VERDICT_VALID, leaf);
-        if (hard) return finality == Finality.Hard;
-        return finality == Finality.Soft || finality == Finality.Hard;
+        // What `leafFinality` would say, in the one order that a contract pays least for.
+        if (!_isIncluded(statement, VERDICT_VALID, leaf)) return false;
+        uint256 attestedAt = _attestations[leaf.root][leaf.count].attestedAt;
+        if (attestedAt == 0) return false;
+        StatementRecord storage record = _statements[statement];
+        if (record.standing != Standing.None) return false;
+        if (!hard) return true;
+        return block.timestamp >= attestedAt + challengeSeconds
+            && block.timestamp >= record.contestedUntil;
     }
 
     /// @inheritdoc IProofRegistry
