@@ -65,6 +65,9 @@ sol! {
         );
         function wire(address registrar_, address court_, address feeVault_) external;
         function isMember(address operator, uint32 set) external view returns (bool);
+        function allocationManager() external view returns (address);
+        function delegationManager() external view returns (address);
+        function stakes() external view returns (StrategyAndMultiplier[] memory);
         error AddressZero();
         error AlreadyWired();
         error CoreAnswerMalformed(uint256 expectedBytes, uint256 gotBytes);
@@ -83,6 +86,7 @@ sol! {
     #[derive(Debug, PartialEq, Eq)]
     interface IOperatorRegistrar {
         constructor(address avs_, RegistrarParams memory params, address owner_);
+        function avs() external view returns (address);
         function version() external view returns (uint64);
         function operators() external view returns (address[] memory);
         function keyOf(address operator)

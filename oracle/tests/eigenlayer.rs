@@ -19,7 +19,7 @@ async fn what_is_delegated_to_an_operator_is_its_shares() {
     let core = support::deployed(&mut owner, &DeployConfig::development()).await.core;
     let mut operator = Sender::new(chain.clone(), account(&chain, 2).await);
     let mut staker = Sender::new(chain.clone(), account(&chain, 3).await);
-    eigenlayer::register_as_operator(&mut operator, &core, "").await.unwrap();
+    eigenlayer::register_as_operator(&mut operator, core.delegation_manager, "").await.unwrap();
     let stake = Stake::new(7 * TOKEN);
     deploy::mint(&mut owner, core.token, &[(staker.address(), stake)]).await.unwrap();
     eigenlayer::delegate_stake(&mut staker, &core, operator.address(), stake).await.unwrap();

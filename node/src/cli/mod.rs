@@ -9,6 +9,7 @@ pub mod estimate;
 pub mod jobs;
 pub mod keys;
 pub mod operator;
+pub mod restaking;
 pub mod roles;
 pub mod store;
 pub mod submit;
@@ -88,7 +89,7 @@ pub enum Command {
     /// Make, take over, hand on and look at keys.
     #[command(subcommand)]
     Keys(keys::KeysCommand),
-    /// What an operator does: its keys, and how its node is.
+    /// What an operator does: its keys, its stake, its place among the verifiers, how its node is.
     #[command(subcommand)]
     Operator(operator::OperatorCommand),
     /// Look after a journal that no process has open.

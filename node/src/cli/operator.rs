@@ -8,6 +8,7 @@ use hyper::StatusCode;
 
 use super::doctor::{Finding, report, writable};
 use super::keys::{self, KeysCommand, bls_from};
+use super::restaking::{self, AllocateArgs, OperatorArgs, RegisterArgs, StakeArgs};
 use super::roles::ConfigArgs;
 use crate::client::wallet_from;
 use crate::config::{self, KeyConfig, ProverFile, VerifierFile};
@@ -26,6 +27,14 @@ pub enum OperatorCommand {
     /// How a verifier or prover of this machine is: its settings, key, directory, and what the
     /// running process says.
     Status(ConfigArgs),
+    /// Join the verifiers: allocate all stake to the network, if none is yet, and register the key.
+    Register(RegisterArgs),
+    /// Change which part of the stake stands behind the network.
+    Allocate(AllocateArgs),
+    /// Leave the verifiers.
+    Deregister(OperatorArgs),
+    /// How an operator stands at the restaking core: delegated, allocated, registered.
+    Stake(StakeArgs),
 }
 
 /// Runs the command.
@@ -36,6 +45,10 @@ pub fn run(command: OperatorCommand, output: Format) -> CliResult {
     match command {
         OperatorCommand::Keys(command) => keys::run(command, output),
         OperatorCommand::Status(args) => status(&args, output),
+        OperatorCommand::Register(args) => restaking::register(&args, output),
+        OperatorCommand::Allocate(args) => restaking::allocate(&args, output),
+        OperatorCommand::Deregister(args) => restaking::deregister(&args, output),
+        OperatorCommand::Stake(args) => restaking::stake(&args, output),
     }
 }
 

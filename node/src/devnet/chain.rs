@@ -160,9 +160,9 @@ impl DevChain {
         for joins in joining {
             operators.push(self.sender(&joins.operator)?);
         }
-        let become_operators = operators
-            .iter_mut()
-            .map(|operator| eigenlayer::register_as_operator(operator, &core, OPERATOR_METADATA));
+        let become_operators = operators.iter_mut().map(|operator| {
+            eigenlayer::register_as_operator(operator, core.delegation_manager, OPERATOR_METADATA)
+        });
         let (minted, _) = futures::future::try_join(
             deploy::mint(&mut self.deployer, core.token, &stakes),
             futures::future::try_join_all(become_operators),

@@ -11,7 +11,7 @@ pub use jobs::{
     is_verified, refund, settle, withdraw,
 };
 pub use network::{DeployConfig, Deployment, deploy_development};
-pub use operators::{VERIFIERS, exclude, join_verifiers, snapshot};
+pub use operators::{VERIFIERS, exclude, join_verifiers, possession, snapshot};
 
 use alloy::primitives::{Address as EvmAddress, Bytes, TxKind, U256};
 use alloy::sol_types::SolCall;

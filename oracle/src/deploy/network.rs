@@ -15,7 +15,7 @@ use crate::abi::{
 };
 use crate::contracts::{ContractAddresses, evm};
 use crate::creations::{Creations, artifact};
-use crate::eigenlayer::{CoreArtifacts, CoreConfig, CoreContracts, create_core};
+use crate::eigenlayer::{Avs, CoreArtifacts, CoreConfig, CoreContracts, create_core};
 use crate::sender::Sender;
 
 const DAY_SECONDS: u64 = 86_400;
@@ -156,6 +156,18 @@ pub struct Deployment {
 }
 
 impl Deployment {
+    /// Where the network meets the core.
+    #[must_use]
+    pub fn avs(&self) -> Avs {
+        Avs {
+            manager: self.avs_manager,
+            registrar: self.contracts.operator_registrar,
+            allocation_manager: self.core.allocation_manager,
+            delegation_manager: self.core.delegation_manager,
+            strategies: vec![self.core.strategy],
+        }
+    }
+
     /// The first block of the network.
     #[must_use]
     pub fn start_block(&self) -> BlockNumber {

@@ -10,7 +10,7 @@ use proofgrid_core::ids::{Address, ChainContract, EpochNumber, OperatorSet};
 use super::{DeployError, Deployment, queue};
 use crate::abi::IEpochTable;
 use crate::contracts::{ContractAddresses, g1_key, g1_signature, g2_key};
-use crate::eigenlayer;
+use crate::eigenlayer::{self, Avs};
 use crate::epochs;
 use crate::sender::Sender;
 
@@ -31,13 +31,18 @@ pub async fn join_verifiers(
     deployment: &Deployment,
     key: &SecretKey,
 ) -> Result<(), DeployError> {
-    let (core, avs) = (&deployment.core, deployment.avs_manager);
-    let contract = deployment.contracts.operator_registrar;
-    let registrar = ChainContract { chain: operator.chain().id(), contract };
-    let possession = key.prove_possession(registrar, operator.address(), VERIFIERS);
-    let data = (g1_key(&key.public_g1()), g2_key(&key.public_g2()), g1_signature(&possession));
-    let data = data.abi_encode_params();
-    eigenlayer::join_set(operator, core, avs, VERIFIERS, data).await
+    let avs = deployment.avs();
+    let data = possession(operator, &avs, key);
+    eigenlayer::join_set(operator, &avs, VERIFIERS, data).await
+}
+
+/// What the registrar is given of a verifier: its key in both groups, and the signature that proves its
+/// possession by this operator, here.
+#[must_use]
+pub fn possession(operator: &Sender, avs: &Avs, key: &SecretKey) -> Vec<u8> {
+    let registrar = ChainContract { chain: operator.chain().id(), contract: avs.registrar };
+    let proof = key.prove_possession(registrar, operator.address(), VERIFIERS);
+    (g1_key(&key.public_g1()), g2_key(&key.public_g2()), g1_signature(&proof)).abi_encode_params()
 }
 
 /// Freezes the next epoch over the whole operator set; anyone may. Stores the roster first if the

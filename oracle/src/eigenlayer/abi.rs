@@ -58,6 +58,7 @@ sol! {
             SignatureWithExpiry calldata approverSignatureAndExpiry,
             bytes32 approverSalt
         ) external;
+        function isOperator(address operator) external view returns (bool);
         function operatorShares(address operator, address strategy)
             external view returns (uint256 shares);
         error ActivelyDelegated();

@@ -5,9 +5,10 @@ use proofgrid_core::ids::{Address, OperatorSet as SetNumber};
 use proofgrid_core::units::Stake;
 
 use super::abi::{
-    AllocateParams, IAllocationManager, IDelegationManager, IStrategyManager, OperatorSet,
-    RegisterParams, SignatureWithExpiry,
+    AllocateParams, DeregisterParams, IAllocationManager, IDelegationManager, IStrategyManager,
+    OperatorSet, RegisterParams, SignatureWithExpiry,
 };
+use super::avs::Avs;
 use super::deploy::CoreContracts;
 use crate::abi::IDevToken;
 use crate::contracts::evm;
@@ -22,7 +23,7 @@ const ALLOCATE_GAS: u64 = 600_000;
 const REGISTER_GAS: u64 = 1_500_000;
 
 /// All of an operator's magnitude, as the core counts it.
-const WHOLE_MAGNITUDE: u64 = 1_000_000_000_000_000_000;
+pub const WHOLE_MAGNITUDE: u64 = 1_000_000_000_000_000_000;
 
 /// Makes the sender an operator that anybody may delegate to, with allocations that count at once.
 ///
@@ -30,7 +31,7 @@ const WHOLE_MAGNITUDE: u64 = 1_000_000_000_000_000_000;
 /// See [`DeployError`].
 pub async fn register_as_operator(
     operator: &mut Sender,
-    core: &CoreContracts,
+    delegation_manager: Address,
     metadata_uri: &str,
 ) -> Result<(), DeployError> {
     let call = IDelegationManager::registerAsOperatorCall {
@@ -38,7 +39,7 @@ pub async fn register_as_operator(
         allocationDelay: 0,
         metadataURI: metadata_uri.to_owned(),
     };
-    operator.execute(core.delegation_manager, &call, U256::ZERO).await?;
+    operator.execute(delegation_manager, &call, U256::ZERO).await?;
     Ok(())
 }
 
@@ -80,43 +81,112 @@ pub async fn delegate_stake(
     Ok(())
 }
 
-/// Puts all of the sender's stake behind one operator set of an AVS and registers it there; the AVS's
-/// registrar is given `data`. It must be an operator of the core already.
+/// Puts a part of the sender's stake, in 1e-18, behind one operator set of the network. It counts after
+/// the operator's own allocation delay.
+///
+/// # Errors
+/// See [`DeployError`].
+pub async fn allocate(
+    operator: &mut Sender,
+    avs: &Avs,
+    set: SetNumber,
+    magnitude: u64,
+) -> Result<(), DeployError> {
+    let call = allocate_call(operator.address(), avs, set, magnitude);
+    operator.execute(avs.allocation_manager, &call, U256::ZERO).await?;
+    Ok(())
+}
+
+/// Registers the sender in one operator set of the network, whose registrar is given `data`.
+///
+/// # Errors
+/// See [`DeployError`].
+pub async fn register(
+    operator: &mut Sender,
+    avs: &Avs,
+    set: SetNumber,
+    data: Vec<u8>,
+) -> Result<(), DeployError> {
+    let call = register_call(operator.address(), avs, set, data);
+    operator.execute(avs.allocation_manager, &call, U256::ZERO).await?;
+    Ok(())
+}
+
+/// Takes the sender out of one operator set of the network. Its stake stays slashable for the core's
+/// deallocation delay.
+///
+/// # Errors
+/// See [`DeployError`].
+pub async fn deregister(
+    operator: &mut Sender,
+    avs: &Avs,
+    set: SetNumber,
+) -> Result<(), DeployError> {
+    let call = IAllocationManager::deregisterFromOperatorSetsCall {
+        params: DeregisterParams {
+            operator: evm(operator.address()),
+            avs: evm(avs.manager),
+            operatorSetIds: vec![set.get()],
+        },
+    };
+    operator.execute(avs.allocation_manager, &call, U256::ZERO).await?;
+    Ok(())
+}
+
+/// [`allocate`] of all stake and [`register`], both in flight at once; the sender must be an operator
+/// already, without an allocation delay.
 ///
 /// # Errors
 /// See [`DeployError`].
 pub async fn join_set(
     operator: &mut Sender,
-    core: &CoreContracts,
-    avs: Address,
+    avs: &Avs,
     set: SetNumber,
     data: Vec<u8>,
 ) -> Result<(), DeployError> {
-    let account = evm(operator.address());
-    let allocate = IAllocationManager::modifyAllocationsCall {
-        operator: account,
-        params: vec![AllocateParams {
-            operatorSet: OperatorSet { avs: evm(avs), id: set.get() },
-            strategies: vec![evm(core.strategy)],
-            newMagnitudes: vec![WHOLE_MAGNITUDE],
-        }],
-    };
-    let register = IAllocationManager::registerForOperatorSetsCall {
-        operator: account,
-        params: RegisterParams {
-            avs: evm(avs),
-            operatorSetIds: vec![set.get()],
-            data: data.into(),
-        },
-    };
+    let account = operator.address();
+    let allocate = allocate_call(account, avs, set, WHOLE_MAGNITUDE);
+    let register = register_call(account, avs, set, data);
     let pending = [
-        queue(operator, core.allocation_manager, &allocate, ALLOCATE_GAS).await?,
-        queue(operator, core.allocation_manager, &register, REGISTER_GAS).await?,
+        queue(operator, avs.allocation_manager, &allocate, ALLOCATE_GAS).await?,
+        queue(operator, avs.allocation_manager, &register, REGISTER_GAS).await?,
     ];
     for pending in pending {
         operator.wait(pending).await?;
     }
     Ok(())
+}
+
+fn allocate_call(
+    operator: Address,
+    avs: &Avs,
+    set: SetNumber,
+    magnitude: u64,
+) -> IAllocationManager::modifyAllocationsCall {
+    IAllocationManager::modifyAllocationsCall {
+        operator: evm(operator),
+        params: vec![AllocateParams {
+            operatorSet: OperatorSet { avs: evm(avs.manager), id: set.get() },
+            strategies: avs.strategies.iter().copied().map(evm).collect(),
+            newMagnitudes: vec![magnitude; avs.strategies.len()],
+        }],
+    }
+}
+
+fn register_call(
+    operator: Address,
+    avs: &Avs,
+    set: SetNumber,
+    data: Vec<u8>,
+) -> IAllocationManager::registerForOperatorSetsCall {
+    IAllocationManager::registerForOperatorSetsCall {
+        operator: evm(operator),
+        params: RegisterParams {
+            avs: evm(avs.manager),
+            operatorSetIds: vec![set.get()],
+            data: data.into(),
+        },
+    }
 }
 
 /// What is delegated to an operator, slashing taken off.

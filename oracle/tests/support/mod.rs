@@ -156,7 +156,7 @@ pub async fn join(
     (key, stake): (&SecretKey, Stake),
 ) {
     let core = &deployment.core;
-    eigenlayer::register_as_operator(operator, core, "").await.unwrap();
+    eigenlayer::register_as_operator(operator, core.delegation_manager, "").await.unwrap();
     deploy::mint(owner, core.token, &[(staker.address(), stake)]).await.unwrap();
     eigenlayer::delegate_stake(staker, core, operator.address(), stake).await.unwrap();
     deploy::join_verifiers(operator, deployment, key).await.unwrap();

@@ -1,0 +1,277 @@
+//! What an operator does at the restaking core, for its place among the verifiers.
+
+use anyhow::{Context, anyhow};
+use proofgrid_core::ids::Address;
+use proofgrid_oracle::deploy::{self, VERIFIERS};
+use proofgrid_oracle::eigenlayer::{self, Avs, OperatorStanding, WHOLE_MAGNITUDE};
+use proofgrid_oracle::rpc::Chain;
+use proofgrid_oracle::sender::Sender;
+use serde::Serialize;
+use std::path::PathBuf;
+
+use super::WalletArgs;
+use super::keys::bls_from;
+use crate::chain;
+use crate::client::open_wallet;
+use crate::exit::{CliResult, Exit, WithExit};
+use crate::network_file::NetworkFile;
+use crate::output::{self, Format};
+use crate::runtime::block_on;
+
+/// Hundredths of a percent in one.
+const WHOLE_BPS: u64 = 10_000;
+
+/// Where the network is and which operator acts.
+#[derive(Debug, Clone, clap::Args)]
+pub struct OperatorArgs {
+    /// Network file with the chain and the contracts.
+    #[arg(long, env = "PROOFGRID_NETWORK")]
+    network: PathBuf,
+    /// The operator's wallet.
+    #[command(flatten)]
+    wallet: WalletArgs,
+}
+
+/// `operator register`.
+#[derive(Debug, clap::Args)]
+pub struct RegisterArgs {
+    #[command(flatten)]
+    operator: OperatorArgs,
+    /// The verifier's BLS key file.
+    #[arg(long)]
+    bls_key: PathBuf,
+    /// File with the BLS key's password.
+    #[arg(long)]
+    bls_password_file: PathBuf,
+    /// Becomes an operator of the core first, if the wallet is none; where it describes itself to
+    /// stakers.
+    #[arg(long)]
+    metadata_uri: Option<String>,
+}
+
+/// `operator allocate`.
+#[derive(Debug, clap::Args)]
+pub struct AllocateArgs {
+    #[command(flatten)]
+    operator: OperatorArgs,
+    /// Part of the operator's stake that stands behind the network, in hundredths of a percent.
+    #[arg(long, default_value_t = WHOLE_BPS, value_parser = clap::value_parser!(u64).range(0..=10_000))]
+    bps: u64,
+}
+
+/// `operator stake`.
+#[derive(Debug, clap::Args)]
+pub struct StakeArgs {
+    /// Network file with the chain and the contracts.
+    #[arg(long, env = "PROOFGRID_NETWORK")]
+    network: PathBuf,
+    /// The operator.
+    operator: Address,
+}
+
+#[derive(Debug, Serialize)]
+struct StandingView {
+    operator: String,
+    is_operator: bool,
+    is_verifier: bool,
+    stake: String,
+    least_stake: String,
+    strategies: Vec<StrategyView>,
+}
+
+#[derive(Debug, Serialize)]
+struct StrategyView {
+    strategy: String,
+    delegated_shares: String,
+    allocated_bps: u64,
+}
+
+/// What every command here begins with: the chain, the network at its core, and who acts.
+struct Acting {
+    chain: Chain,
+    avs: Avs,
+    sender: Sender,
+}
+
+impl Acting {
+    async fn open(args: &OperatorArgs) -> CliResult<Self> {
+        let file = NetworkFile::read(&args.network)?;
+        let wallet = open_wallet(&args.wallet)?;
+        let (chain, avs) = find(&file).await?;
+        let sender = chain::sender(chain.clone(), &wallet)?;
+        Ok(Self { chain, avs, sender })
+    }
+
+    async fn standing(&self) -> CliResult<OperatorStanding> {
+        standing(&self.chain, &self.avs, self.sender.address()).await
+    }
+}
+
+async fn find(file: &NetworkFile) -> CliResult<(Chain, Avs)> {
+    let (chain, contracts) = chain::of_network(file)?;
+    let avs = Avs::of(&chain, contracts.operator_registrar).await;
+    let avs = avs.context("the registrar cannot be read").exit(Exit::Unreachable)?;
+    Ok((chain, avs))
+}
+
+async fn standing(chain: &Chain, avs: &Avs, operator: Address) -> CliResult<OperatorStanding> {
+    let asked = avs.standing(chain, operator, VERIFIERS).await;
+    asked.context("the restaking core cannot be read").exit(Exit::Unreachable)
+}
+
+/// Registers the wallet among the verifiers, with everything that has to come before it.
+///
+/// # Errors
+/// When something is missing that only others can do, or the core refuses.
+pub fn register(args: &RegisterArgs, output: Format) -> CliResult {
+    let key = bls_from(&args.bls_key, &args.bls_password_file)?;
+    let done = block_on(async {
+        let mut acting = Acting::open(&args.operator).await?;
+        let operator = acting.sender.address();
+        let standing = acting.standing().await?;
+        if standing.is_member {
+            return Ok(format!("{operator} is among the verifiers already"));
+        }
+        become_operator(&mut acting, &standing, args.metadata_uri.as_deref()).await?;
+        let delegated = standing.strategies.iter().any(|(_, shares, _)| !shares.is_zero());
+        if !delegated {
+            return Err(anyhow!(
+                "nothing is delegated to {operator} in a strategy that counts ({}); have stakers \
+                 delegate to it at EigenLayer, then repeat this",
+                listed(&acting.avs)
+            ))
+            .exit(Exit::Refused);
+        }
+        if standing.strategies.iter().all(|(.., magnitude)| *magnitude == 0) {
+            let (sender, avs) = (&mut acting.sender, &acting.avs);
+            let allocated = eigenlayer::allocate(sender, avs, VERIFIERS, WHOLE_MAGNITUDE).await;
+            allocated.context("the core refused the allocation").exit(Exit::Refused)?;
+        }
+        let data = deploy::possession(&acting.sender, &acting.avs, &key);
+        let registered =
+            eigenlayer::register(&mut acting.sender, &acting.avs, VERIFIERS, data).await;
+        registered.context("the registration was refused").exit(Exit::Refused)?;
+        Ok(format!("{operator} is among the verifiers; it votes from the next epoch on"))
+    })?;
+    said(&done, output)
+}
+
+async fn become_operator(
+    acting: &mut Acting,
+    standing: &OperatorStanding,
+    metadata_uri: Option<&str>,
+) -> CliResult {
+    if standing.is_operator {
+        return Ok(());
+    }
+    let operator = acting.sender.address();
+    let Some(metadata_uri) = metadata_uri else {
+        return Err(anyhow!(
+            "{operator} is no operator of EigenLayer; repeat this with --metadata-uri, or register \
+             it with EigenLayer's own tools"
+        ))
+        .exit(Exit::Refused);
+    };
+    let delegation = acting.avs.delegation_manager;
+    let became =
+        eigenlayer::register_as_operator(&mut acting.sender, delegation, metadata_uri).await;
+    became.context("the core refused the operator").exit(Exit::Refused)
+}
+
+/// Sets which part of the wallet's stake stands behind the verifiers.
+///
+/// # Errors
+/// When the core refuses.
+pub fn allocate(args: &AllocateArgs, output: Format) -> CliResult {
+    let magnitude = WHOLE_MAGNITUDE / WHOLE_BPS * args.bps;
+    block_on(async {
+        let mut acting = Acting::open(&args.operator).await?;
+        let (sender, avs) = (&mut acting.sender, &acting.avs);
+        let allocated = eigenlayer::allocate(sender, avs, VERIFIERS, magnitude).await;
+        allocated.context("the core refused the allocation").exit(Exit::Refused)
+    })?;
+    said("allocated; less than before stays slashable for the core's deallocation delay", output)
+}
+
+/// Takes the wallet out of the verifiers.
+///
+/// # Errors
+/// When the core refuses.
+pub fn deregister(args: &OperatorArgs, output: Format) -> CliResult {
+    block_on(async {
+        let mut acting = Acting::open(args).await?;
+        let (sender, avs) = (&mut acting.sender, &acting.avs);
+        let left = eigenlayer::deregister(sender, avs, VERIFIERS).await;
+        left.context("the core refused the departure").exit(Exit::Refused)
+    })?;
+    said(
+        "left; keep the verifier running until the epochs that it is in are over, and its stake stays \
+         slashable for the core's deallocation delay",
+        output,
+    )
+}
+
+/// Shows how an operator stands.
+///
+/// # Errors
+/// When the chain cannot be asked.
+pub fn stake(args: &StakeArgs, output: Format) -> CliResult {
+    let file = NetworkFile::read(&args.network)?;
+    let found = block_on(async {
+        let (chain, avs) = find(&file).await?;
+        standing(&chain, &avs, args.operator).await
+    })?;
+    let view = view(args.operator, &found);
+    match output {
+        Format::Json => output::json(&view, false)?,
+        Format::Table => print(&view),
+    }
+    Ok(())
+}
+
+fn view(operator: Address, standing: &OperatorStanding) -> StandingView {
+    let strategy = |(strategy, shares, magnitude): &(Address, _, u64)| StrategyView {
+        strategy: strategy.to_string(),
+        delegated_shares: format!("{shares}"),
+        allocated_bps: magnitude / (WHOLE_MAGNITUDE / WHOLE_BPS),
+    };
+    StandingView {
+        operator: operator.to_string(),
+        is_operator: standing.is_operator,
+        is_verifier: standing.is_member,
+        stake: standing.stake.to_string(),
+        least_stake: standing.minimum.to_string(),
+        strategies: standing.strategies.iter().map(strategy).collect(),
+    }
+}
+
+fn print(view: &StandingView) {
+    let place = match (view.is_verifier, view.is_operator) {
+        (true, _) => "is among the verifiers",
+        (false, true) => "is an operator, not among the verifiers",
+        (false, false) => "is no operator of EigenLayer",
+    };
+    output::line(&format!("{} {place}", view.operator));
+    output::line(&format!("slashable stake {}, least stake {}", view.stake, view.least_stake));
+    let rows = view.strategies.iter().map(|strategy| {
+        vec![
+            strategy.strategy.clone(),
+            strategy.delegated_shares.clone(),
+            format!("{}.{:02} %", strategy.allocated_bps / 100, strategy.allocated_bps % 100),
+        ]
+    });
+    let header = ["strategy", "delegated shares", "allocated to this network"];
+    output::line(&output::table(&header, rows.collect()).to_string());
+}
+
+fn listed(avs: &Avs) -> String {
+    avs.strategies.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+}
+
+fn said(done: &str, output: Format) -> CliResult {
+    match output {
+        Format::Json => output::json(&serde_json::json!({ "done": done }), false)?,
+        Format::Table => output::line(done),
+    }
+    Ok(())
+}
