@@ -114,6 +114,12 @@ impl DevChain {
         &self.deployment.contracts
     }
 
+    /// Everything that was deployed.
+    #[must_use]
+    pub const fn deployment(&self) -> &Deployment {
+        &self.deployment
+    }
+
     /// First block that an oracle has to read.
     #[must_use]
     pub fn start_block(&self) -> u64 {

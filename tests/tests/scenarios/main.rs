@@ -32,6 +32,7 @@ mod random_faults;
 mod reconnect;
 mod reorg;
 mod requests;
+mod restaking;
 mod rpc_faults;
 mod shutdown;
 mod silent_verifier;
@@ -192,6 +193,7 @@ fn groups() -> Vec<Group> {
             ],
         ),
         group("dissent", dissent::network, [case("dissent", dissent::run)]),
+        group("restaking", usual, [case("operator_joins", restaking::joins_and_leaves)]),
         group("2/3 online", stake::network_with_quorum, [case("stake_a_third", stake::a_third)]),
         group(
             "5/9 online",

@@ -1,0 +1,100 @@
+//! An operator joins the verifiers and leaves them, by the commands that it would type, and the oracle
+//! makes the epochs that take note of it. Nothing stops meanwhile.
+
+use std::process::Output;
+
+use alloy_primitives::U256;
+use anyhow::{Context, ensure};
+use proofgrid_core::units::Stake;
+use proofgrid_node::cli::keys::new_bls;
+use proofgrid_node::keystore::{SCRYPT_LOG_N_LIGHT, read_password};
+use proofgrid_oracle::{deploy, eigenlayer};
+use proofgrid_tests::{NewJob, Scenario};
+use serde_json::Value;
+
+/// Exit code of a request that was refused.
+const REFUSED: i32 = 3;
+/// One token or coin in its smallest unit.
+const WHOLE: u128 = 1_000_000_000_000_000_000;
+/// What is delegated to the newcomer: below a third of the rest, since no verifier of its own runs.
+const STAKE: Stake = Stake::new(100 * WHOLE);
+/// Longer than an epoch has to last.
+const EPOCH_SECONDS: u64 = 60;
+
+fn text(output: &Output) -> String {
+    let (out, err) = (&output.stdout, &output.stderr);
+    String::from_utf8_lossy(out).into_owned() + &String::from_utf8_lossy(err)
+}
+
+/// Waits for an epoch of so many members, made by the oracle.
+fn wait_for_epoch(scenario: &Scenario, epoch: u64, members: usize) -> anyhow::Result<()> {
+    let what = format!("epoch {epoch} with {members} members");
+    scenario.wait_until(&what, || {
+        let output = scenario.cli(&["epoch", "show", "--output", "json"])?;
+        ensure!(output.status.success(), "epochs are shown: {}", text(&output));
+        let shown: Value = serde_json::from_slice(&output.stdout)?;
+        let listed = shown["table"]["members"].as_array().map_or(0, Vec::len);
+        Ok((shown["epoch"] == epoch && listed == members).then_some(()))
+    })
+}
+
+fn settles(scenario: &Scenario) -> anyhow::Result<u128> {
+    let job = scenario.submit(&NewJob::fibonacci(scenario.nonce()))?;
+    let settled = scenario.wait_for_state(job, "settled")?;
+    Ok(settled.votes.context("a settled job has votes")?.stake_total)
+}
+
+/// Joins with what is missing told in between, votes from the next epoch on, and leaves.
+pub fn joins_and_leaves(scenario: &mut Scenario) -> anyhow::Result<()> {
+    let before = settles(scenario)?;
+    let operator = scenario.devnet.new_wallet_if_missing("newcomer")?.address();
+    let staker = scenario.devnet.new_wallet_if_missing("newcomer-staker")?;
+    for account in [operator, staker.address()] {
+        scenario.fund(account, U256::from(WHOLE))?;
+    }
+    let layout = scenario.devnet.layout();
+    let (wallet, bls) = (layout.key("newcomer"), layout.key("newcomer-bls"));
+    let password = layout.password();
+    new_bls(&bls, &read_password(&password)?, SCRYPT_LOG_N_LIGHT)?;
+    let [wallet, bls, password] = [wallet, bls, password].map(|path| path.display().to_string());
+    let register = ["operator", "register", "--wallet", &wallet, "--bls-key", &bls];
+    let register = [register.as_slice(), &["--bls-password-file", &password]].concat();
+
+    let output = scenario.cli(&register)?;
+    let said = text(&output);
+    ensure!(output.status.code() == Some(REFUSED), "no operator: {said}");
+    ensure!(said.contains("--metadata-uri"), "it says how to become one: {said}");
+    let first = [register.as_slice(), &["--metadata-uri", "https://operator.invalid"]].concat();
+    let output = scenario.cli(&first)?;
+    let said = text(&output);
+    ensure!(output.status.code() == Some(REFUSED), "no stake: {said}");
+    ensure!(said.contains("nothing is delegated"), "it says what is missing: {said}");
+
+    let core = scenario.devnet.chain().deployment().core;
+    let mut staking = scenario.devnet.chain().sender(&staker)?;
+    let handle = scenario.handle();
+    handle.block_on(async {
+        let owner = scenario.devnet.chain_mut().deployer();
+        deploy::mint(owner, core.token, &[(staker.address(), STAKE)]).await?;
+        eigenlayer::delegate_stake(&mut staking, &core, operator, STAKE).await
+    })?;
+    let output = scenario.cli(&register)?;
+    ensure!(output.status.success(), "it joins: {}", text(&output));
+    let output = scenario.cli(&register)?;
+    ensure!(text(&output).contains("already"), "again is no harm: {}", text(&output));
+    let output = scenario.cli(&["operator", "stake", &operator.to_string()])?;
+    let said = text(&output);
+    ensure!(said.contains("is among the verifiers") && said.contains("100.00 %"), "{said}");
+
+    scenario.advance_chain(EPOCH_SECONDS)?;
+    wait_for_epoch(scenario, 2, 5)?;
+    let with_it = settles(scenario)?;
+    ensure!(with_it == before + STAKE.get(), "its stake counts: {before}, then {with_it}");
+
+    let output = scenario.cli(&["operator", "deregister", "--wallet", &wallet])?;
+    ensure!(output.status.success(), "it leaves: {}", text(&output));
+    scenario.advance_chain(EPOCH_SECONDS)?;
+    wait_for_epoch(scenario, 3, 4)?;
+    ensure!(settles(scenario)? == before, "its stake counts no more");
+    Ok(())
+}
