@@ -61,7 +61,6 @@ impl Idle {
         let programs = Arc::new(proofgrid_programs::registry());
         let (actor, shared) = assemble(Assembly {
             clock: Clock::default(),
-            key: server_key(),
             config: config(),
             network,
             feeds,
@@ -102,8 +101,6 @@ pub(crate) fn effect_parts() -> (EffectParts, Inbox, TempDir) {
         judge: no_judge(Arc::clone(&programs)),
         programs,
         expected: config().expected_workforce(),
-        key: Arc::new(server_key()),
-        network: config().network(),
     };
     (parts, inbox, directory)
 }

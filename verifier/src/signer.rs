@@ -1,61 +1,24 @@
 //! What this verifier signs, and what must be true before it does.
 //!
-//! A vote is signed from an entry that is on the disk. It leaves as a commitment, and then opened to a
-//! signed commit set that holds this commitment, one per statement and epoch. An attestation is
-//! signed if every leaf equals the log. There is no third way to the key.
+//! A vote is signed from an entry that is on the disk. An attestation is signed if every leaf
+//! equals the log. There is no third way to the key.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use proofgrid_core::batch::Batch;
 use proofgrid_core::crypto::bls::{BlsMessage, PublicKeyG1, SecretKey, Signature};
-use proofgrid_core::crypto::eip712::WalletMessage;
-use proofgrid_core::crypto::secp::{SecpError, WalletSignature};
 use proofgrid_core::crypto::tags::Login;
 use proofgrid_core::ids::{Address, ChainContract, NetworkId, StatementDigest};
-use proofgrid_core::sealed::{CommitSet, Salt, SealedVote, commitment_to};
 use proofgrid_core::vote::{Attestation, SignedAttestation, SignedVote, Vote};
-use thiserror::Error;
 
 use crate::epochs::ConfirmedEpoch;
-use crate::vote_log::{Entry, Logged, Opened, VoteLog, VoteLogError};
+use crate::vote_log::{Entry, Logged, VoteLog, VoteLogError};
 
 /// The batch differs from the log; nothing was signed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Disagreement {
     /// Positions of leaves that are not in the log with this verdict and target, ascending.
     pub positions: Vec<u32>,
-}
-
-/// Why a vote is not opened; nothing left.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
-pub enum RevealError {
-    /// No verdict on the statement is in the log.
-    #[error("no verdict on the statement is in the vote log")]
-    NotJudged,
-    /// The set holds no commitment of this verifier, or another one.
-    #[error("the commit set does not hold this verifier's own commitment")]
-    NotInSet,
-    /// The set is not signed by the server that this verifier logged in to.
-    #[error("the commit set is not signed by the dispatcher: {0}")]
-    Signature(#[from] SecpError),
-    /// It was opened to another set, or the log failed.
-    #[error(transparent)]
-    VoteLog(#[from] VoteLogError),
-}
-
-/// A vote that is in a commit set, with everything that opens it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct OpenedVote {
-    /// The vote.
-    pub signed: SignedVote,
-    /// What its commitment was hidden with.
-    pub salt: Salt,
-    /// The entry that it is signed from.
-    pub logged: Logged,
-}
-
-fn shutting_down() -> VoteLogError {
-    VoteLogError::Failed { path: "of this process, which is shutting down".into() }
 }
 
 /// Holds the key and the log.
@@ -105,66 +68,14 @@ impl Signer {
     pub async fn record(self: &Arc<Self>, entry: Entry) -> Result<Logged, VoteLogError> {
         let signer = Arc::clone(self);
         let recorded = proofgrid_store::blocking::spawn(move || signer.lock().record(entry)).await;
-        recorded.unwrap_or_else(|_cancelled| Err(shutting_down()))
+        recorded.unwrap_or_else(|_cancelled| {
+            Err(VoteLogError::Failed { path: "of this process, which is shutting down".into() })
+        })
     }
 
-    /// The commitment to the vote on a logged entry under an epoch that the chain confirmed: always
-    /// the same one, so that a restart never commits to anything else.
+    /// Signs the verdict of a logged entry under an epoch that the chain confirmed.
     #[must_use]
-    pub fn commit(&self, logged: &Logged, epoch: &ConfirmedEpoch) -> SealedVote {
-        let signed = self.vote(logged, epoch);
-        let salt = logged.entry().salt(epoch.number(), epoch.digest());
-        SealedVote {
-            operator: self.operator,
-            epoch: epoch.number(),
-            table: epoch.digest(),
-            statement: logged.entry().statement,
-            commitment: commitment_to(self.network, &signed, &salt),
-        }
-    }
-
-    /// The vote on a logged entry, for a commit set that the server signed and that holds its
-    /// commitment; the set is in the log before. Off the runtime's threads.
-    ///
-    /// # Errors
-    /// [`RevealError`] says why nothing leaves.
-    pub async fn reveal(
-        self: &Arc<Self>,
-        set: CommitSet,
-        epoch: ConfirmedEpoch,
-        (server, signature): (Address, WalletSignature),
-    ) -> Result<OpenedVote, RevealError> {
-        let signer = Arc::clone(self);
-        let opened = proofgrid_store::blocking::spawn(move || {
-            signer.reveal_now(set, &epoch, (server, signature))
-        });
-        opened.await.unwrap_or_else(|_cancelled| Err(shutting_down().into()))
-    }
-
-    fn reveal_now(
-        &self,
-        set: CommitSet,
-        epoch: &ConfirmedEpoch,
-        (server, signature): (Address, WalletSignature),
-    ) -> Result<OpenedVote, RevealError> {
-        let statement = set.statement();
-        let logged = self.logged(statement).ok_or(RevealError::NotJudged)?;
-        let mine = self.commit(&logged, epoch);
-        if !set.holds(self.operator, mine.commitment) {
-            return Err(RevealError::NotInSet);
-        }
-        let digest = set.digest();
-        let message = WalletMessage::CommitSet { network: self.network, set: Box::new(set) };
-        signature.verify(&message, server)?;
-        let (epoch_number, table) = (epoch.number(), epoch.digest());
-        self.lock().open_to(Opened { statement, epoch: epoch_number, table, set: digest })?;
-        let salt = logged.entry().salt(epoch_number, table);
-        Ok(OpenedVote { signed: self.vote(&logged, epoch), salt, logged })
-    }
-
-    /// Signs the verdict of a logged entry under an epoch that the chain confirmed. It leaves this
-    /// type as a commitment, or opened.
-    fn vote(&self, logged: &Logged, epoch: &ConfirmedEpoch) -> SignedVote {
+    pub fn vote(&self, logged: &Logged, epoch: &ConfirmedEpoch) -> SignedVote {
         let vote = Vote {
             epoch: epoch.number(),
             table: epoch.digest(),

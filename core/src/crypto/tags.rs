@@ -23,13 +23,11 @@ pub enum Tag {
     Attest,
     /// Withdrawal of an announced ejection.
     EjectCancel,
-    /// The commitments that a dispatcher closed the commit phase of a vote with.
-    CommitSet,
 }
 
 impl Tag {
     /// Every tag.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 7] = [
         Self::Pop,
         Self::Login,
         Self::Request,
@@ -37,7 +35,6 @@ impl Tag {
         Self::Vote,
         Self::Attest,
         Self::EjectCancel,
-        Self::CommitSet,
     ];
 
     /// The string whose Keccak-256 is the tag.
@@ -51,7 +48,6 @@ impl Tag {
             Self::Vote => "PROOFGRID_VOTE_V1",
             Self::Attest => "PROOFGRID_ATTEST_V1",
             Self::EjectCancel => "PROOFGRID_EJECT_CANCEL_V1",
-            Self::CommitSet => "PROOFGRID_COMMIT_SET_V1",
         }
     }
 

@@ -189,10 +189,6 @@ impl Network {
             }
             Change::VotingOpened { statement, epoch } => {
                 live.arm(after(config.vote_timeout_ms), Timer::Vote(*statement, Some(*epoch)));
-                live.arm(after(config.commit_cap_ms), Timer::CommitCap(*statement, *epoch));
-            }
-            Change::CommitsClosed { statement, epoch } => {
-                live.arm(after(config.reveal_cap_ms), Timer::Reveals(*statement, *epoch));
             }
             Change::QuorumReached { .. } | Change::BatchClosed { .. } => {
                 live.arm(after(config.batch_window_ms), Timer::Batch);

@@ -15,7 +15,7 @@ use super::input::{Inclusion, JobPlan, Provenance};
 use super::live::SchedulerStats;
 use super::state::{
     CertificateBook, HistoryEntry, Job, JobState, JobStateKind, Posting, Submission, Task,
-    TaskState, TaskStateKind, TryOutcome, VotePhaseKind,
+    TaskState, TaskStateKind, TryOutcome,
 };
 use super::{Network, Workforce};
 
@@ -58,10 +58,6 @@ pub struct VotingView {
     pub statement: StatementDigest,
     /// The epoch that votes or voted last.
     pub epoch: EpochNumber,
-    /// Which phase the vote is in. Before its commit set stands no vote is known.
-    pub phase: VotePhaseKind,
-    /// Stake that committed to a vote.
-    pub committed: Stake,
     /// Stake for valid.
     pub valid: Stake,
     /// Stake for invalid.
@@ -329,8 +325,6 @@ impl Network {
         Some(VotingView {
             statement: *statement,
             epoch: *epoch,
-            phase: self.state.sealed.phase(*statement, *epoch).kind(),
-            committed: self.committed(*statement, *epoch),
             valid: tally.signed(Verdict::Valid),
             invalid: tally.signed(Verdict::Invalid),
             abstained: tally.abstained(),

@@ -11,12 +11,10 @@ use proofgrid_core::network::{
     Answer, Change, Fact, Input, Job, JobEnd, JobStateKind, Lease, LeaseEnd, State,
     SubmissionSubject, SubmissionUpdate, Task, TaskState,
 };
-use proofgrid_core::sealed::CommitSet;
 use proofgrid_core::statement::{SegmentRecord, Verdict};
-use proofgrid_core::vote::VerifiedVote;
 
 use crate::chain::{Escrow, Log};
-use crate::plan::{ProverKind, VerifierKind};
+use crate::plan::ProverKind;
 use crate::prover::prover_of;
 use crate::stakes::{self, VERIFIERS};
 use crate::world::World;
@@ -81,9 +79,7 @@ impl Promise {
                 let round = book.and_then(|book| book.rounds.get(epoch));
                 round.is_some_and(|round| {
                     let voted = round.tally.votes().any(|vote| vote.operator() == *operator);
-                    let sealed = state.sealed.round(*statement, *epoch);
-                    let late = sealed.is_some_and(|sealed| sealed.late.contains_key(operator));
-                    voted || late || round.tally.evidence().any(|e| e.second.operator == *operator)
+                    voted || round.tally.evidence().any(|e| e.second.operator == *operator)
                 })
             }
             Self::Epoch(epoch) => {
@@ -104,8 +100,6 @@ pub struct Books {
     verdicts: BTreeMap<(usize, StatementDigest), Verdict>,
     attestations: BTreeSet<(CertificateId, usize)>,
     certified: BTreeMap<CertificateId, (BatchRoot, u32)>,
-    /// Votes whose commit set stands, with those who are in it.
-    closed: BTreeMap<(StatementDigest, EpochNumber), BTreeSet<Address>>,
     clash: Option<String>,
 }
 
@@ -150,11 +144,6 @@ impl Books {
         self.verdicts.get(&(verifier, statement)) == Some(&verdict)
     }
 
-    /// Whether nobody can commit to a vote any more.
-    pub fn is_closed(&self, statement: StatementDigest, epoch: EpochNumber) -> bool {
-        self.closed.contains_key(&(statement, epoch))
-    }
-
     /// A verifier signs an attestation.
     pub fn attested(&mut self, id: CertificateId, verifier: usize) {
         self.attestations.insert((id, verifier));
@@ -190,7 +179,6 @@ impl World {
                         self.fail("no verdict without two thirds of one epoch's stake", what);
                     }
                 }
-                Change::VoteRecorded { vote, .. } => self.check_counted(vote),
                 Change::BatchCertified { certificate, .. } => self.check_certificate(certificate),
                 Change::TaskAccepted { record, task, .. } => self.check_record(*task, record),
                 Change::LeaseEnded { task, attempt, end: LeaseEnd::IntakeRefused { code, .. } }
@@ -213,37 +201,6 @@ impl World {
                 }
                 _ => {}
             }
-        }
-    }
-
-    /// A commit set leaves: the same one each time, over a restart too.
-    pub fn check_commit_set(&mut self, set: &CommitSet) {
-        let (statement, epoch) = (set.statement(), set.epoch());
-        let members = set.commitments().iter().map(|(operator, _)| *operator);
-        let members: BTreeSet<Address> = members.collect();
-        let what = format!("{statement} in epoch {epoch}: {members:?}");
-        let before = self.books.closed.insert((statement, epoch), members.clone());
-        if before.is_some_and(|before| before != members) {
-            self.fail("one commit set is made of a vote", what);
-        }
-    }
-
-    /// What is counted was committed to, by a verifier that opened just that.
-    fn check_counted(&mut self, vote: &VerifiedVote) {
-        let cast = vote.vote();
-        let set = self.books.closed.get(&(cast.statement, cast.epoch));
-        let is_in = set.is_some_and(|set| set.contains(&vote.operator()));
-        let verifier = stakes::verifier_of(vote.operator()).expect("a verifier");
-        let opens_nothing = matches!(
-            self.verifiers[verifier].kind,
-            VerifierKind::Copycat
-                | VerifierKind::Turncoat
-                | VerifierKind::Forgetful
-                | VerifierKind::Withholding
-        );
-        if !is_in || opens_nothing {
-            let what = format!("verifier {verifier}, {}", cast.statement);
-            self.fail("only what opens a commitment of the set is counted", what);
         }
     }
 

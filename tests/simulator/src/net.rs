@@ -11,7 +11,6 @@ use proofgrid_core::network::{
     Assignment, AttestationRequest, InvalidDetail, LeaseRef, ProofReport, SubmissionSubject,
     SubmissionUpdate, TaskFault,
 };
-use proofgrid_core::sealed::{CommitSet, Salt, SealedVote};
 use proofgrid_core::statement::OpenedStatement;
 use proofgrid_core::vote::{VerifiedAttestation, VerifiedVote};
 
@@ -71,10 +70,8 @@ pub enum Message {
     Drain,
     /// A verifier registers.
     RegisterVerifier,
-    /// A commitment to a vote.
-    Commit(SealedVote),
-    /// An opened vote.
-    Vote(Box<VerifiedVote>, Option<InvalidDetail>, Salt),
+    /// A vote.
+    Vote(Box<VerifiedVote>, Option<InvalidDetail>),
     /// An abstention.
     Abstain(EpochNumber, StatementDigest),
     /// An attestation.
@@ -101,8 +98,6 @@ pub enum Message {
     Delivered(LeaseRef),
     /// A statement to vote on.
     OpenVoting(EpochNumber, StatementDigest, Box<OpenedStatement>, Box<JobSpec>),
-    /// A commit set to open the own vote to. Who sent it is known here; it carries no signature.
-    OpenReveal(Box<CommitSet>),
     /// A batch to attest.
     AskAttest(Box<AttestationRequest>),
     /// A certificate to post.

@@ -3,7 +3,6 @@
 mod jobs;
 mod provers;
 mod pruning;
-mod sealed;
 pub(super) mod streams;
 mod submission;
 mod timers;
@@ -35,8 +34,7 @@ impl Network {
                 }
                 Ok(Answer::Done)
             }
-            Input::CommitReceived { sealed } => self.on_commit(step, sealed),
-            Input::VoteReceived { vote, detail, salt } => self.on_vote(step, vote, detail, &salt),
+            Input::VoteReceived { vote, detail } => self.on_vote(step, vote, detail),
             Input::Abstained { operator, epoch, statement, reason } => {
                 self.on_abstained(step, operator, epoch, statement, reason)
             }

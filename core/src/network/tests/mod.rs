@@ -14,7 +14,6 @@ mod pruning;
 mod quorums;
 mod review;
 mod scheduling;
-mod sealed;
 mod snapshots;
 mod streams;
 mod submissions;
