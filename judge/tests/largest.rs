@@ -34,6 +34,10 @@ const CHILD: &str = "judge-child";
 /// Caps of a manifest are at least this many times what the worst admitted proof needs.
 const MARGIN: u64 = 10;
 const MEBIBYTE: usize = 1 << 20;
+const GROTH16: &str = "groth16-bn254";
+const GROTH16_VECTORS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/vectors/groth16.json");
+/// Bytes of an envelope with 64 inputs (docs/protocol.md section 8).
+const GROTH16_BYTES_MAX: usize = 880 + 96 * 64;
 /// Bytes of a honest `fibonacci` proof before the list of its quotient's chunks: two digests and four
 /// field elements of the extension, of varying length.
 const FIBONACCI_HEADS: std::ops::Range<usize> = 130..220;
@@ -48,6 +52,7 @@ fn main() -> ExitCode {
     let runtime = Runtime::new().expect("a runtime");
     if heights.is_empty() {
         runtime.block_on(hostile_bytes_need_a_tenth_of_the_caps());
+        runtime.block_on(the_longest_groth16_proof_needs_a_tenth_of_the_caps());
     }
     let heights = if heights.is_empty() { vec![LOG_HEIGHT_MAX] } else { heights };
     for log_height in heights {
@@ -136,7 +141,9 @@ async fn judged_within(
 /// Proofs of the longest admitted length that decode into as much memory as they can: a honest start,
 /// then, where a list begins, a huge count and zeros, which are as many empty lists.
 async fn hostile_bytes_need_a_tenth_of_the_caps() {
-    for program in proofgrid_programs::registry().iter() {
+    let registry = proofgrid_programs::registry();
+    // Bytes of Groth16 have one length for each number of inputs, and no lists in them.
+    for program in registry.iter().filter(|program| program.name() != GROTH16) {
         let is_keccak = program.name() != "fibonacci";
         let input: &[u8] = if is_keccak { b"00" } else { b"0 1 8" };
         let memory_bytes_max = ByteCount::new(u64::MAX);
@@ -164,6 +171,27 @@ async fn hostile_bytes_need_a_tenth_of_the_caps() {
             starved += u32::from(matches!(judged, Judged::Unjudged(_)));
         }
         assert!(starved > 0, "{}: none of these needs the memory that it should", program.name());
+    }
+}
+
+/// As many public inputs as are admitted.
+async fn the_longest_groth16_proof_needs_a_tenth_of_the_caps() {
+    let text = std::fs::read_to_string(GROTH16_VECTORS).expect("the shared vectors");
+    let vectors: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+    let envelopes = vectors["accepted"]["envelope"].as_array().expect("a column");
+    let longest = envelopes.iter().filter_map(|envelope| envelope.as_str()?.strip_prefix("0x"));
+    let longest = longest.max_by_key(|digits| digits.len()).expect("there are some");
+    let bytes = hex::decode(longest).expect("hexadecimal");
+    assert_eq!(bytes.len(), GROTH16_BYTES_MAX, "with 64 inputs");
+    let registry = proofgrid_programs::registry();
+    let program = registry.by_name(GROTH16).expect("a program of the network");
+    let (job, prover) = (JobId::from_bytes([3; 32]), Address::from_bytes([5; 20]));
+    let program_id = program.id();
+    let binding =
+        Binding { job, program: program_id, prover, segment_index: 0, first: 0, count: 1 };
+    match judged_within(MARGIN, program, binding, bytes).await {
+        Judged::Verified(_) => {}
+        other => panic!("{GROTH16}: {other:?}"),
     }
 }
 
