@@ -260,6 +260,7 @@ async fn a_settlement_of_a_job_that_the_chain_lost_says_so_and_pays_when_it_is_b
     assert!(matches!(told(&mut submitter).await, SubmissionUpdate::Included(_)));
     submitter.enqueue(settlement).await.unwrap();
     sent(&told(&mut submitter).await);
+    assert!(matches!(told(&mut submitter).await, SubmissionUpdate::Included(_)));
     let escrow = deploy::escrow(&requester, contracts.task_manager, created.job).await.unwrap();
     assert_eq!(escrow.state, JobState::Settled);
     assert!(!submitter.is_lost(&certificate).await);
