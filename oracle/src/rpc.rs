@@ -414,6 +414,11 @@ impl Chain {
         };
         let mut request = TransactionRequest::from_transaction(transaction);
         request.nonce = None;
+        // Without a price the sender needs no coin for gas: it has paid already, and in a creation of
+        // several transactions in one block it need not have had it at the block before.
+        request.gas_price = None;
+        request.max_fee_per_gas = None;
+        request.max_priority_fee_per_gas = None;
         let replay = self
             .ask("eth_call", move |provider| {
                 let request = request.clone();

@@ -289,6 +289,7 @@ async fn what_somebody_else_posted_is_found_and_costs_nothing() {
 async fn a_settlement_waits_for_its_batch_and_pays_once() {
     let mut config = DeployConfig::development();
     config.epochs.challengeSeconds = 30;
+    config.races.judgeSeconds = 60;
     let net = Net::start_with(&[], config).await;
     let contracts = net.deployment.contracts;
     let key = account(&net.chain, 80).await;

@@ -20,6 +20,7 @@ pub fn network(options: &mut DevnetOptions) {
     options.provers = 1;
     options.deploy.tasks.verifySeconds = 5;
     options.deploy.tasks.graceSeconds = 5;
+    options.deploy.races.judgeSeconds = 10;
 }
 
 /// Calls a method of the development node.

@@ -14,6 +14,7 @@ fn without(options: &mut DevnetOptions, offline: &[&str]) {
     options.not_started = offline.iter().map(|name| (*name).to_owned()).collect();
     options.deploy.tasks.verifySeconds = 5;
     options.deploy.tasks.graceSeconds = 5;
+    options.deploy.races.judgeSeconds = 10;
 }
 
 /// A network with a third of its stake offline.
