@@ -1,6 +1,7 @@
 //! A deadline passes: a contract job's fee comes back on-chain, once; a direct job ends and says so.
 
 use anyhow::{Context, anyhow, ensure};
+use proofgrid_oracle::deploy::DeployConfig;
 use proofgrid_tests::{NewJob, Scenario};
 
 use crate::common::{explained, provers};
@@ -11,7 +12,12 @@ const JOB_FAILED: i32 = 7;
 /// Wei in a coin.
 const COIN: u64 = 1_000_000_000_000_000_000;
 /// What a contract job escrows.
-pub const FEE_WEI: u128 = 1_000_000;
+const FEE_WEI: u128 = 1_000_000;
+
+/// What a prover gets of it; the rest is the verifiers' and the reserve's.
+pub fn provers_part() -> u128 {
+    FEE_WEI * u128::from(DeployConfig::development().fees.proverBps) / 10_000
+}
 
 pub fn fund(scenario: &mut Scenario) -> anyhow::Result<()> {
     let requester = scenario.requester()?.address();
@@ -51,7 +57,7 @@ pub fn paid_once(scenario: &mut Scenario) -> anyhow::Result<()> {
 
     let (code, text) = escrow(scenario, &["refund", &job.to_string()], "requester")?;
     ensure!(code == REFUSED, "a settled job is not refunded: {text}");
-    ensure!(credit(scenario, &name)? == before + FEE_WEI, "the fee is the prover's, once");
+    ensure!(credit(scenario, &name)? == before + provers_part(), "its part of the fee, once");
     let (code, text) = escrow(scenario, &["withdraw"], &name)?;
     ensure!(code == 0, "it is paid out: {text}");
     let (code, text) = escrow(scenario, &["withdraw"], &name)?;

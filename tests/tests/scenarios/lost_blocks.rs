@@ -11,7 +11,7 @@ use proofgrid_tests::{NewJob, Scenario};
 use serde_json::{Value, json};
 
 use crate::common::{caught, provers};
-use crate::deadline::{FEE_WEI, credit, fund};
+use crate::deadline::{credit, fund, provers_part};
 use crate::reorg::{chain, mine_every, mined_by_hand};
 
 /// Blocks after which the policy of this network, `depth=3`, calls one final.
@@ -49,7 +49,7 @@ fn told(scenario: &Scenario, from: usize) -> anyhow::Result<()> {
 
 fn paid(scenario: &Scenario, prover: &str, before: u128) -> anyhow::Result<()> {
     let after = credit(scenario, prover)?;
-    ensure!(after == before + FEE_WEI, "paid once: {before} before, {after} after");
+    ensure!(after == before + provers_part(), "paid once: {before} before, {after} after");
     Ok(())
 }
 
