@@ -4,6 +4,7 @@
 
 pub mod chain;
 pub mod chain_view;
+pub mod challenge;
 pub mod cli;
 pub mod client;
 pub mod config;
@@ -11,6 +12,7 @@ pub mod devnet;
 pub mod exit;
 pub mod job_view;
 pub mod keystore;
+pub mod mirror;
 pub mod network_file;
 pub mod node_api;
 pub mod output;

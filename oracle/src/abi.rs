@@ -307,6 +307,49 @@ sol! {
     #[derive(Debug, PartialEq, Eq)]
     enum JudgeKind { None, Proof, Refutation }
     #[derive(Debug, PartialEq, Eq)]
+    struct Judge { address verifier; uint64 fromEpoch; JudgeKind kind; }
+    #[derive(Debug, PartialEq, Eq)]
+    enum Fault { None, FalseValid, Equivocation }
+    #[derive(Debug, PartialEq, Eq)]
+    enum CaseState { None, Filed, Vetoed, Executed }
+    #[derive(Debug, PartialEq, Eq)]
+    struct Case {
+        address challenger;
+        uint40 filedAt;
+        uint24 epoch;
+        uint8 member;
+        Fault fault;
+        CaseState state;
+        bytes32 statement;
+    }
+    #[derive(Debug, PartialEq, Eq)]
+    struct Statement {
+        bytes32 job;
+        uint32 statementAttempt;
+        bytes32 programId;
+        bytes32 manifest;
+        bytes32 claim;
+        uint32 numSegments;
+        bytes32 segmentsRoot;
+    }
+    #[derive(Debug, PartialEq, Eq)]
+    struct Refutation {
+        Statement statement;
+        SegmentRecord record;
+        bytes32[] path;
+        bytes shown;
+    }
+    #[derive(Debug, PartialEq, Eq)]
+    struct Vote {
+        uint64 epoch;
+        uint256 member;
+        uint8 verdict;
+        G1Point signature;
+        G2Point key2;
+    }
+    #[derive(Debug, PartialEq, Eq)]
+    struct Attested { uint256 member; uint8 verdict; BatchLeaf leaf; }
+    #[derive(Debug, PartialEq, Eq)]
     struct JobRequest {
         uint64 nonce;
         bytes32 programId;
@@ -353,6 +396,7 @@ sol! {
         function attest(Certificate calldata certificate) external;
         function registerProgram(bytes32 program, bytes32 manifest) external;
         function setChallengeGame(address game) external;
+        function challengeGame() external view returns (address);
         function isVerified(bytes32 statement, BatchLeaf calldata leaf, bool hard)
             external view returns (bool);
         function statusOf(bytes32 root, uint32 count)
@@ -564,7 +608,21 @@ sol! {
             CourtParams memory params_,
             address owner_
         );
+        event CaseExecuted(
+            bytes32 indexed caseId,
+            address indexed operator,
+            address indexed challenger,
+            uint256 slashed,
+            uint256 reward
+        );
         function setChallengeGame(address game) external;
+        function execute(bytes32 caseId) external;
+        function withdraw(address to) external returns (uint256 amount);
+        function cases(bytes32 caseId) external view returns (Case memory);
+        function caseIdOf(address operator, bytes32 statement) external pure returns (bytes32);
+        function executableAt(bytes32 caseId) external view returns (uint256);
+        function credits(address account) external view returns (uint256);
+        function rewardToken() external view returns (address);
         error AddressZero();
         error AlreadySet(address current);
         error CaseExists(bytes32 caseId, uint8 state);
@@ -592,7 +650,49 @@ sol! {
             GameParams memory params_,
             address owner_
         );
+        event ChallengeUpheld(
+            address indexed challenger,
+            bytes32 indexed commitment,
+            bytes32 indexed caseId,
+            bool shared
+        );
+        event ChallengeDuplicate(
+            address indexed challenger,
+            bytes32 indexed commitment,
+            bytes32 indexed caseId
+        );
+        event ChallengeRejected(
+            address indexed challenger,
+            bytes32 indexed commitment,
+            bytes32 indexed statement
+        );
         function registerJudge(bytes32 program, JudgeKind kind, address verifier) external;
+        function commit(bytes32 commitment) external payable;
+        function revealVote(Refutation calldata refutation, Vote calldata vote, bytes32 salt) external;
+        function revealAttestation(
+            Refutation calldata refutation,
+            Attested calldata attested,
+            bytes32 salt
+        ) external;
+        function revealVotes(
+            Statement calldata statement,
+            Vote calldata first,
+            Vote calldata second,
+            bytes32 salt
+        ) external;
+        function withdraw(address to) external;
+        function commitmentOf(address challenger, bytes calldata revealCall)
+            external
+            view
+            returns (bytes32);
+        function commitments(address challenger, bytes32 commitment)
+            external
+            view
+            returns (uint64 committedInBlock, uint64 expiresAt);
+        function judges(bytes32 program) external view returns (Judge memory);
+        function bond() external view returns (uint128);
+        function credits(address account) external view returns (uint256);
+        function court() external view returns (address);
         error AlreadyCommitted(address challenger, bytes32 commitment);
         error AlreadyDemanded(bytes32 statement, uint32 index);
         error AnswerOpen(uint64 until);

@@ -11,6 +11,7 @@
 //! together.
 
 pub mod abi;
+pub mod challenge;
 pub mod config;
 pub mod contracts;
 mod creations;

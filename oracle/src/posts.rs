@@ -136,7 +136,7 @@ pub fn settle_call(order: &SettleOrder) -> ITaskManager::settleCall {
         settlement: abi::Settlement {
             statementAttempt: statement.attempt.get(),
             manifest: B256::from(*statement.manifest.as_bytes()),
-            records: order.opened.records.iter().map(record).collect(),
+            records: order.opened.records.iter().map(record_words).collect(),
             leaf: abi::BatchLeaf {
                 root: B256::from(*order.certificate.root.as_bytes()),
                 count: order.certificate.count,
@@ -147,7 +147,8 @@ pub fn settle_call(order: &SettleOrder) -> ITaskManager::settleCall {
     }
 }
 
-fn record(record: &SegmentRecord) -> abi::SegmentRecord {
+/// A record as the contracts take it.
+pub(crate) fn record_words(record: &SegmentRecord) -> abi::SegmentRecord {
     abi::SegmentRecord {
         index: record.index,
         first: record.first,

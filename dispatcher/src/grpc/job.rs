@@ -202,6 +202,11 @@ impl JobGate {
         })
     }
 
+    async fn evidence(&self, job: JobId) -> Result<v1::GetEvidenceResponse, EdgeError> {
+        let evidence = self.read(job, move |view| view.network.evidence(&job)).await?;
+        Ok(v1::GetEvidenceResponse { statements: evidence.iter().map(Into::into).collect() })
+    }
+
     fn network(&self) -> v1::GetNetworkResponse {
         let config = &self.shared.config;
         let target = |target: &crate::config::TargetConfig| v1::TargetChain {
@@ -469,6 +474,13 @@ impl JobService for JobGate {
         request: Request<v1::GetCertificateRequest>,
     ) -> Result<Response<v1::GetCertificateResponse>, Status> {
         unary(async { self.certificate(job_id(&request.get_ref().job_id)?).await }).await
+    }
+
+    async fn get_evidence(
+        &self,
+        request: Request<v1::GetEvidenceRequest>,
+    ) -> Result<Response<v1::GetEvidenceResponse>, Status> {
+        unary(async { self.evidence(job_id(&request.get_ref().job_id)?).await }).await
     }
 
     async fn get_network(

@@ -1,6 +1,7 @@
 //! The command line: one binary for every role and for the people who use the network.
 
 pub mod certificate;
+pub mod challenge;
 pub mod devnet;
 pub mod doctor;
 pub mod epoch;
@@ -80,6 +81,9 @@ pub enum Command {
     /// Fetch and check certificates.
     #[command(subcommand)]
     Certificate(certificate::CertificateCommand),
+    /// Hold a verifier to what it signed: show who voted what, accuse, slash.
+    #[command(subcommand)]
+    Challenge(challenge::ChallengeCommand),
     /// Which stake stands behind certificates, and the next table of it.
     #[command(subcommand)]
     Epoch(epoch::EpochCommand),
@@ -166,6 +170,7 @@ pub fn run(cli: Cli) -> CliResult {
         Command::Explain(args) => jobs::explain(&args, output),
         Command::Cancel(args) => jobs::cancel(&args, output),
         Command::Certificate(command) => certificate::run(command, output),
+        Command::Challenge(command) => challenge::run(command, output),
         Command::Epoch(command) => epoch::run(command, output),
         Command::Escrow(command) => escrow::run(command, output),
         Command::Keys(command) => keys::run(command, output),

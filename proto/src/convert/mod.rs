@@ -6,6 +6,7 @@
 
 mod certificate;
 mod common;
+mod evidence;
 mod oracle;
 mod prover;
 mod request;
@@ -13,6 +14,7 @@ mod session;
 mod verifier;
 mod view;
 
+pub use evidence::evidence;
 pub use oracle::{ChainNews, OracleMessage, OracleOrder, ReportedEvent, SettleOrder};
 pub use prover::{CompletionReply, ProverMessage, ProverOrder};
 pub use request::{AdminCall, BlobAccess, SignedRequest, admin_subject_of};

@@ -2477,6 +2477,52 @@ pub struct GetCertificateResponse {
     #[prost(bytes = "vec", tag = "5")]
     pub certificate_id: ::prost::alloc::vec::Vec<u8>,
 }
+/// Which job.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct GetEvidenceRequest {
+    /// 32 bytes.
+    #[prost(bytes = "vec", tag = "1")]
+    pub job_id: ::prost::alloc::vec::Vec<u8>,
+}
+/// What its verifiers signed.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct GetEvidenceResponse {
+    /// Oldest first; empty until all segments are proved.
+    #[prost(message, repeated, tag = "1")]
+    pub statements: ::prost::alloc::vec::Vec<StatementEvidence>,
+}
+/// A statement and the votes on it.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct StatementEvidence {
+    /// The statement with its records.
+    #[prost(message, optional, tag = "1")]
+    pub opened: ::core::option::Option<OpenedStatement>,
+    /// Second votes of keys that voted both ways, then first votes, by epoch; at most 3200.
+    #[prost(message, repeated, tag = "2")]
+    pub votes: ::prost::alloc::vec::Vec<SignedVote>,
+}
+/// A vote as the contracts take it.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SignedVote {
+    /// 20 bytes: the member that signed.
+    #[prost(bytes = "vec", tag = "1")]
+    pub operator: ::prost::alloc::vec::Vec<u8>,
+    /// Number of the epoch.
+    #[prost(uint64, tag = "2")]
+    pub epoch: u64,
+    /// 32 bytes: its table's digest.
+    #[prost(bytes = "vec", tag = "3")]
+    pub table_digest: ::prost::alloc::vec::Vec<u8>,
+    /// 32 bytes.
+    #[prost(bytes = "vec", tag = "4")]
+    pub statement_digest: ::prost::alloc::vec::Vec<u8>,
+    /// The verdict.
+    #[prost(enumeration = "Verdict", tag = "5")]
+    pub verdict: i32,
+    /// 64 bytes, G1, over VOTE.
+    #[prost(bytes = "vec", tag = "6")]
+    pub signature: ::prost::alloc::vec::Vec<u8>,
+}
 /// Asks what this network is.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct GetNetworkRequest {}
@@ -2954,6 +3000,32 @@ pub mod job_service_client {
                 .insert(GrpcMethod::new("proofgrid.v1.JobService", "GetCertificate"));
             self.inner.unary(req, path, codec).await
         }
+        /// The statements of a job and the signed votes on them, whoever asks: what a challenge shows to
+        /// the chain. NOT_FOUND: no such job, or not any more.
+        pub async fn get_evidence(
+            &mut self,
+            request: impl tonic::IntoRequest<super::GetEvidenceRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::GetEvidenceResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/proofgrid.v1.JobService/GetEvidence",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("proofgrid.v1.JobService", "GetEvidence"));
+            self.inner.unary(req, path, codec).await
+        }
         /// What a client needs to configure itself: chains, contracts, programs, limits, server
         /// identity.
         pub async fn get_network(
@@ -3064,6 +3136,15 @@ pub mod job_service_server {
             request: tonic::Request<super::GetCertificateRequest>,
         ) -> std::result::Result<
             tonic::Response<super::GetCertificateResponse>,
+            tonic::Status,
+        >;
+        /// The statements of a job and the signed votes on them, whoever asks: what a challenge shows to
+        /// the chain. NOT_FOUND: no such job, or not any more.
+        async fn get_evidence(
+            &self,
+            request: tonic::Request<super::GetEvidenceRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::GetEvidenceResponse>,
             tonic::Status,
         >;
         /// What a client needs to configure itself: chains, contracts, programs, limits, server
@@ -3497,6 +3578,51 @@ pub mod job_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = GetCertificateSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/proofgrid.v1.JobService/GetEvidence" => {
+                    #[allow(non_camel_case_types)]
+                    struct GetEvidenceSvc<T: JobService>(pub Arc<T>);
+                    impl<
+                        T: JobService,
+                    > tonic::server::UnaryService<super::GetEvidenceRequest>
+                    for GetEvidenceSvc<T> {
+                        type Response = super::GetEvidenceResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::GetEvidenceRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as JobService>::get_evidence(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = GetEvidenceSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

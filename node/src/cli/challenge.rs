@@ -1,0 +1,404 @@
+//! `challenge`: hold a verifier to what it signed. Anybody may; the chain decides.
+
+use std::path::PathBuf;
+
+use anyhow::Context;
+use clap::Subcommand;
+use proofgrid_core::ids::{Address, JobId, StatementAttempt};
+use proofgrid_core::network::StatementEvidence;
+use proofgrid_core::statement::Verdict;
+use proofgrid_oracle::abi::{CaseState, Fault};
+use proofgrid_oracle::challenge::{Arena, Outcome};
+use serde::Serialize;
+
+use super::{NetworkArgs, WalletArgs};
+use crate::chain;
+use crate::challenge::{Investigation, ProofSources, Suspicion, evidence};
+use crate::client::{Client, open_wallet};
+use crate::exit::{CliResult, Exit, WithExit, fail};
+use crate::network_file::NetworkFile;
+use crate::output::{self, Format, short};
+use crate::runtime::block_on;
+
+/// `challenge` commands.
+#[derive(Debug, Subcommand)]
+pub enum ChallengeCommand {
+    /// Who signed what of a job's statements.
+    Show {
+        /// Where the network is.
+        #[command(flatten)]
+        network: NetworkArgs,
+        /// The job.
+        job: JobId,
+    },
+    /// Accuse an operator of a vote: `valid` on a proof that is refused, or both verdicts of one
+    /// statement. Judges the proof here first, then commits with a bond and reveals a block later.
+    Vote(VoteArgs),
+    /// How far a case is.
+    Case {
+        /// Where the contracts are.
+        #[arg(long, env = "PROOFGRID_NETWORK")]
+        network: PathBuf,
+        /// The case.
+        case: alloy_primitives::B256,
+    },
+    /// Slash the operator of a case whose veto window is over; anybody may.
+    Execute {
+        /// Where the contracts are and who pays.
+        #[command(flatten)]
+        args: ActArgs,
+        /// The case.
+        case: alloy_primitives::B256,
+    },
+    /// Send the wallet's returned bonds and rewards to an account.
+    Withdraw {
+        /// Where the contracts are and whose they are.
+        #[command(flatten)]
+        args: ActArgs,
+        /// The account; the wallet itself if not given.
+        #[arg(long)]
+        to: Option<Address>,
+    },
+}
+
+/// Where the contracts are and who acts.
+#[derive(Debug, Clone, clap::Args)]
+pub struct ActArgs {
+    /// Network file with the chain and the contracts.
+    #[arg(long, env = "PROOFGRID_NETWORK")]
+    network: PathBuf,
+    /// Who acts.
+    #[command(flatten)]
+    wallet: WalletArgs,
+}
+
+/// Whom to accuse of what.
+#[derive(Debug, Clone, clap::Args)]
+pub struct VoteArgs {
+    /// Where the contracts are and who accuses.
+    #[command(flatten)]
+    args: ActArgs,
+    /// The job.
+    job: JobId,
+    /// The operator.
+    #[arg(long)]
+    operator: Address,
+    /// Which try of the statement, from 1; the newest that fits if not given.
+    #[arg(long)]
+    statement: Option<u32>,
+    /// File with a proof of the statement; several may be given.
+    #[arg(long)]
+    proof: Vec<PathBuf>,
+    /// Address of a verifier's mirror, such as http://verifier.example:7480; several may be given.
+    #[arg(long)]
+    mirror: Vec<String>,
+    /// Only say what would be accused of; nothing is sent.
+    #[arg(long)]
+    dry_run: bool,
+}
+
+#[derive(Debug, Serialize)]
+struct VoteRow {
+    statement: String,
+    attempt: u32,
+    epoch: u64,
+    operator: String,
+    verdict: &'static str,
+}
+
+#[derive(Debug, Serialize)]
+struct AccusationView {
+    what: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    outcome: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    case: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    executable_at_unix_s: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tx_hash: Option<String>,
+    gas_used: u64,
+    bond_wei: String,
+}
+
+#[derive(Debug, Serialize)]
+struct CaseView {
+    case: String,
+    state: &'static str,
+    fault: &'static str,
+    challenger: String,
+    executable_at_unix_s: u64,
+}
+
+#[derive(Debug, Serialize)]
+struct ExecutedView {
+    operator: String,
+    slashed: String,
+    reward: String,
+    tx_hash: String,
+    gas_used: u64,
+}
+
+#[derive(Debug, Serialize)]
+struct WithdrawnView {
+    bonds_wei: String,
+    rewards: String,
+    to: String,
+}
+
+/// Runs a `challenge` command.
+///
+/// # Errors
+/// When there is nothing to accuse of, the contract refuses, or the chain cannot be asked.
+pub fn run(command: ChallengeCommand, output: Format) -> CliResult {
+    match command {
+        ChallengeCommand::Show { network, job } => show(&network, job, output),
+        ChallengeCommand::Vote(args) => accuse(&args, output),
+        ChallengeCommand::Case { network, case } => {
+            case_state(&NetworkFile::read(&network)?, case, output)
+        }
+        ChallengeCommand::Execute { args, case } => execute(&args, case, output),
+        ChallengeCommand::Withdraw { args, to } => withdraw(&args, to, output),
+    }
+}
+
+fn rows(statements: &[StatementEvidence]) -> Vec<VoteRow> {
+    let of = |found: &StatementEvidence| {
+        let (statement, attempt) =
+            (found.opened.statement.digest(), found.opened.statement.attempt);
+        let row = move |vote: &proofgrid_core::vote::SignedVote| VoteRow {
+            statement: statement.to_string(),
+            attempt: attempt.get(),
+            epoch: vote.vote.epoch.get(),
+            operator: vote.operator.to_string(),
+            verdict: match vote.vote.verdict {
+                Verdict::Valid => "valid",
+                Verdict::Invalid => "invalid",
+            },
+        };
+        found.votes.iter().map(row).collect::<Vec<_>>()
+    };
+    statements.iter().flat_map(of).collect()
+}
+
+fn show(network: &NetworkArgs, job: JobId, output: Format) -> CliResult {
+    let statements = block_on(async {
+        let client = Client::connect(network).await?;
+        evidence(&client, job).await
+    })?;
+    let rows = rows(&statements);
+    if output == Format::Json {
+        return Ok(output::json(&rows, false)?);
+    }
+    let cells = |row: &VoteRow| {
+        vec![
+            row.attempt.to_string(),
+            short(&row.statement),
+            row.epoch.to_string(),
+            row.operator.clone(),
+            row.verdict.to_owned(),
+        ]
+    };
+    let header = ["try", "statement", "epoch", "operator", "voted"];
+    output::line(&output::table(&header, rows.iter().map(cells).collect()).to_string());
+    Ok(())
+}
+
+fn accuse(args: &VoteArgs, output: Format) -> CliResult {
+    let file = NetworkFile::read(&args.args.network)?;
+    let wallet = open_wallet(&args.args.wallet)?;
+    let network = NetworkArgs { network: Some(args.args.network.clone()), dispatcher: None };
+    let sources = ProofSources { files: args.proof.clone(), mirrors: args.mirror.clone() };
+    let suspicion = Suspicion {
+        job: args.job,
+        operator: args.operator,
+        attempt: args.statement.map(StatementAttempt::new),
+    };
+    let view = block_on(async {
+        let client = Client::connect(&network).await?;
+        let statements = evidence(&client, args.job).await?;
+        let investigation = Investigation::open(&file).await?;
+        let found = investigation.investigate(&statements, suspicion, &sources, &wallet).await?;
+        let arena = investigation.arena;
+        let bond_wei = arena.bond_wei.to_string();
+        if args.dry_run {
+            let (outcome, case, executable_at_unix_s, tx_hash) = (None, None, None, None);
+            let what = found.what;
+            let gas_used = 0;
+            return Ok(AccusationView {
+                what,
+                outcome,
+                case,
+                executable_at_unix_s,
+                tx_hash,
+                gas_used,
+                bond_wei,
+            });
+        }
+        let mut sender = chain::sender(investigation.chain().clone(), &wallet)?;
+        let challenged = arena
+            .accuse(&mut sender, &found.accusation)
+            .await
+            .context("the accusation did not go through; made again, it goes on where it was")
+            .exit(Exit::Refused)?;
+        let (outcome, case) = match challenged.outcome {
+            Outcome::Upheld { case, .. } => ("upheld", Some(case)),
+            Outcome::Duplicate { case } => ("upheld, but somebody was first", Some(case)),
+            Outcome::Rejected => ("rejected", None),
+        };
+        let executable_at_unix_s = match case {
+            Some(case) => Some(arena.case(investigation.chain(), case).await?.executable_at),
+            None => None,
+        };
+        Ok(AccusationView {
+            what: found.what,
+            outcome: Some(outcome),
+            case: case.map(|case| case.to_string()),
+            executable_at_unix_s,
+            tx_hash: Some(challenged.receipt.transaction_hash.to_string()),
+            gas_used: challenged.gas_used,
+            bond_wei,
+        })
+    })?;
+    print_accusation(&view, output)?;
+    if view.outcome == Some("rejected") {
+        return fail(
+            Exit::Invalid,
+            "the chain's judge does not refuse the proof; the bond is lost",
+        );
+    }
+    Ok(())
+}
+
+fn print_accusation(view: &AccusationView, output: Format) -> CliResult {
+    if output == Format::Json {
+        return Ok(output::json(view, false)?);
+    }
+    output::line(&view.what);
+    match (view.outcome, &view.case) {
+        (None, _) => output::line(&format!(
+            "nothing was sent; an accusation binds {} wei until it is decided",
+            view.bond_wei
+        )),
+        (Some(outcome), Some(case)) => {
+            output::line(&format!("{outcome}: case {case}"));
+            output::line(&format!(
+                "the bond can be withdrawn; from second {} on: proofgrid challenge execute {case}",
+                view.executable_at_unix_s.unwrap_or_default()
+            ));
+        }
+        (Some(outcome), None) => output::line(outcome),
+    }
+    Ok(())
+}
+
+const fn state_name(state: CaseState) -> &'static str {
+    match state {
+        CaseState::Filed => "filed",
+        CaseState::Vetoed => "vetoed",
+        CaseState::Executed => "executed",
+        CaseState::None | CaseState::__Invalid => "unknown",
+    }
+}
+
+const fn fault_name(fault: Fault) -> &'static str {
+    match fault {
+        Fault::FalseValid => "valid on a refused proof",
+        Fault::Equivocation => "both verdicts of one statement",
+        Fault::None | Fault::__Invalid => "none",
+    }
+}
+
+fn case_state(file: &NetworkFile, case: alloy_primitives::B256, output: Format) -> CliResult {
+    let view = block_on(async {
+        let (chain, contracts) = chain::of_network(file)?;
+        let arena = Arena::of(&chain, contracts.proof_registry).await.exit(Exit::Unreachable)?;
+        let found = arena.case(&chain, case).await.exit(Exit::Unreachable)?;
+        Ok(CaseView {
+            case: case.to_string(),
+            state: state_name(found.state),
+            fault: fault_name(found.fault),
+            challenger: found.challenger.to_string(),
+            executable_at_unix_s: found.executable_at,
+        })
+    })?;
+    if view.state == "unknown" {
+        return fail(Exit::NotFound, format!("the court has no case {case}"));
+    }
+    match output {
+        Format::Json => output::json(&view, false)?,
+        Format::Table => output::line(&format!(
+            "{}: {}, shown by {}; can be executed from second {} on",
+            view.state, view.fault, view.challenger, view.executable_at_unix_s
+        )),
+    }
+    Ok(())
+}
+
+fn execute(args: &ActArgs, case: alloy_primitives::B256, output: Format) -> CliResult {
+    let file = NetworkFile::read(&args.network)?;
+    let wallet = open_wallet(&args.wallet)?;
+    let view = block_on(async {
+        let (chain, contracts) = chain::of_network(&file)?;
+        let arena = Arena::of(&chain, contracts.proof_registry).await.exit(Exit::Unreachable)?;
+        let mut sender = chain::sender(chain, &wallet)?;
+        let done = arena
+            .execute(&mut sender, case)
+            .await
+            .context("the court refused")
+            .exit(Exit::Refused)?;
+        Ok(ExecutedView {
+            operator: done.operator.to_string(),
+            slashed: done.slashed.to_string(),
+            reward: done.reward.to_string(),
+            tx_hash: done.receipt.transaction_hash.to_string(),
+            gas_used: done.receipt.gas_used,
+        })
+    })?;
+    match output {
+        Format::Json => output::json(&view, false)?,
+        Format::Table => output::line(&format!(
+            "{} was slashed by {} units of stake in transaction {}; the challenger may withdraw {}",
+            view.operator, view.slashed, view.tx_hash, view.reward
+        )),
+    }
+    Ok(())
+}
+
+fn withdraw(args: &ActArgs, to: Option<Address>, output: Format) -> CliResult {
+    let file = NetworkFile::read(&args.network)?;
+    let wallet = open_wallet(&args.wallet)?;
+    let to = to.unwrap_or_else(|| wallet.address());
+    let view = block_on(async {
+        let (chain, contracts) = chain::of_network(&file)?;
+        let arena = Arena::of(&chain, contracts.proof_registry).await.exit(Exit::Unreachable)?;
+        let credits = arena.credits(&chain, wallet.address()).await.exit(Exit::Unreachable)?;
+        let mut sender = chain::sender(chain, &wallet)?;
+        let (bonds, rewards) = credits;
+        if bonds.is_zero() && rewards.is_zero() {
+            return fail(Exit::NotFound, format!("{} has nothing to withdraw", wallet.address()));
+        }
+        if !bonds.is_zero() {
+            let sent = arena.withdraw_bonds(&mut sender, to).await;
+            sent.context("the game refused").exit(Exit::Refused)?;
+        }
+        if !rewards.is_zero() {
+            let sent = arena.withdraw_rewards(&mut sender, to).await;
+            sent.context("the bonds were sent; the court refused the reward")
+                .exit(Exit::Refused)?;
+        }
+        Ok(WithdrawnView {
+            bonds_wei: bonds.to_string(),
+            rewards: rewards.to_string(),
+            to: to.to_string(),
+        })
+    })?;
+    match output {
+        Format::Json => output::json(&view, false)?,
+        Format::Table => output::line(&format!(
+            "sent to {}: {} wei of bonds, and of {} units of reward what the reserve held",
+            view.to, view.bonds_wei, view.rewards
+        )),
+    }
+    Ok(())
+}
