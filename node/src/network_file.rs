@@ -27,6 +27,9 @@ pub struct NetworkFile {
     pub proof_registry: String,
     /// `TaskManager` contract.
     pub task_manager: String,
+    /// Mirrors of verifiers, such as `http://127.0.0.1:7480`, where anybody may read proofs.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub mirror_urls: Vec<String>,
 }
 
 impl NetworkFile {

@@ -505,6 +505,8 @@ sol! {
             address owner_
         );
         function wire(address taskManager_, address bonds_, address avs_, address court_) external;
+        function fundReserve() external payable;
+        function sendReserve() external returns (uint256 sent);
         error AddressZero();
         error AlreadySet();
         error BondsExceeded(uint256 bonded, uint256 amount);

@@ -19,7 +19,8 @@ use thiserror::Error;
 use tokio::time::Instant;
 
 use crate::abi::{
-    self, CaseState, Fault, IChallengeGame, IProofRegistry, ISlashingCourt, JudgeKind,
+    self, CaseState, Fault, IChallengeGame, IDevToken, IFeeVault, IProofRegistry, ISlashingCourt,
+    JudgeKind,
 };
 use crate::contracts::{core_address, evm, g1_signature, g2_key};
 use crate::deploy::LeafPosition;
@@ -330,6 +331,36 @@ impl Arena {
         let call = ISlashingCourt::creditsCall { account };
         let rewards = chain.view(evm(self.court), &call, at).await?;
         Ok((bonds, rewards))
+    }
+
+    /// Adds coins to the reserve that challengers are rewarded from, and hands it to the court.
+    ///
+    /// # Errors
+    /// See [`ChallengeError`].
+    pub async fn fund_reserve(
+        &self,
+        sender: &mut Sender,
+        fee_vault: Address,
+        wei: U256,
+    ) -> Result<(), ChallengeError> {
+        sender.execute(fee_vault, &IFeeVault::fundReserveCall {}, wei).await?;
+        sender.execute(fee_vault, &IFeeVault::sendReserveCall {}, U256::ZERO).await?;
+        Ok(())
+    }
+
+    /// What an account has of the token that challengers are rewarded in.
+    ///
+    /// # Errors
+    /// [`ChallengeError::Rpc`].
+    pub async fn reward_tokens_of(
+        &self,
+        chain: &Chain,
+        account: Address,
+    ) -> Result<U256, ChallengeError> {
+        let at = BlockId::latest();
+        let token = chain.view(evm(self.court), &ISlashingCourt::rewardTokenCall {}, at).await?;
+        let call = IDevToken::balanceOfCall { account: evm(account) };
+        Ok(chain.view(token, &call, at).await?)
     }
 
     /// Sends the sender's returned bonds to an account.

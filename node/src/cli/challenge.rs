@@ -90,6 +90,7 @@ pub struct VoteArgs {
     #[arg(long)]
     proof: Vec<PathBuf>,
     /// Address of a verifier's mirror, such as http://verifier.example:7480; several may be given.
+    /// Those of the network file are asked too.
     #[arg(long)]
     mirror: Vec<String>,
     /// Only say what would be accused of; nothing is sent.
@@ -208,7 +209,8 @@ fn accuse(args: &VoteArgs, output: Format) -> CliResult {
     let file = NetworkFile::read(&args.args.network)?;
     let wallet = open_wallet(&args.args.wallet)?;
     let network = NetworkArgs { network: Some(args.args.network.clone()), dispatcher: None };
-    let sources = ProofSources { files: args.proof.clone(), mirrors: args.mirror.clone() };
+    let mirrors = args.mirror.iter().chain(&file.mirror_urls).cloned().collect();
+    let sources = ProofSources { files: args.proof.clone(), mirrors };
     let suspicion = Suspicion {
         job: args.job,
         operator: args.operator,

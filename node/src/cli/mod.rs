@@ -20,6 +20,7 @@ use std::path::PathBuf;
 use clap::{CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
 
+use crate::devnet::planted;
 use crate::exit::CliResult;
 use crate::output::Format;
 use crate::telemetry::{self, LogFormat};
@@ -106,6 +107,9 @@ pub enum Command {
         /// The shell.
         shell: Shell,
     },
+    /// Nodes that lie, for the demo; they run on a development chain only.
+    #[command(subcommand, hide = true)]
+    Planted(planted::PlantedCommand),
     /// Verify one proof from standard input; started by the judge, not by people.
     #[command(hide = true)]
     JudgeChild,
@@ -147,10 +151,15 @@ pub struct WalletArgs {
 pub fn run(cli: Cli) -> CliResult {
     let service = matches!(
         cli.command,
-        Command::Dispatcher(_) | Command::Prover(_) | Command::Verifier(_) | Command::Oracle(_)
+        Command::Dispatcher(_)
+            | Command::Prover(_)
+            | Command::Verifier(_)
+            | Command::Oracle(_)
+            | Command::Planted(_)
     );
     match cli.command {
-        Command::JudgeChild => return roles::judge_child(),
+        Command::JudgeChild => return roles::judge_child(&proofgrid_programs::registry()),
+        Command::Planted(planted::PlantedCommand::JudgeChild) => return planted::judge_child(),
         Command::ExecWithParent { command } => return crate::devnet::process::exec(&command),
         _ => {}
     }
@@ -186,6 +195,7 @@ pub fn run(cli: Cli) -> CliResult {
             );
             Ok(())
         }
+        Command::Planted(command) => planted::run(&command),
         Command::JudgeChild | Command::ExecWithParent { .. } => Ok(()),
     }
 }

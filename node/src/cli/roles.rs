@@ -84,8 +84,8 @@ pub struct ConfigArgs {
 ///
 /// # Errors
 /// Never; the exit code tells the parent.
-pub fn judge_child() -> CliResult {
-    let code = proofgrid_judge::child::run(&proofgrid_programs::registry());
+pub fn judge_child(registry: &Registry) -> CliResult {
+    let code = proofgrid_judge::child::run(registry);
     if code == ExitCode::SUCCESS {
         return Ok(());
     }

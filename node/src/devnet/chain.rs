@@ -12,6 +12,7 @@ use proofgrid_core::crypto::secp::WalletKey;
 use proofgrid_core::epoch::EpochTable;
 use proofgrid_core::ids::{Address, ChainId, EpochNumber, TableDigest};
 use proofgrid_core::units::Stake;
+use proofgrid_oracle::challenge::Arena;
 use proofgrid_oracle::contracts::ContractAddresses;
 use proofgrid_oracle::deploy::{self, DeployConfig, Deployment};
 use proofgrid_oracle::eigenlayer::{self, CoreArtifacts};
@@ -44,7 +45,7 @@ pub struct DevChain {
 }
 
 /// The program whose proofs the chain can verify itself.
-const GROTH16_PROGRAM: &str = "groth16-bn254";
+pub(super) const GROTH16_PROGRAM: &str = "groth16-bn254";
 /// What an operator says of itself to stakers.
 const OPERATOR_METADATA: &str = "https://proofgrid.invalid/operator.json";
 /// Where `make tools` puts the restaking core, below the working folder or the sources.
@@ -118,6 +119,15 @@ impl DevChain {
     #[must_use]
     pub const fn deployment(&self) -> &Deployment {
         &self.deployment
+    }
+
+    /// Where faults are proven, and the vault that pays for it.
+    ///
+    /// # Errors
+    /// When the chain cannot be asked.
+    pub async fn arena(&self) -> anyhow::Result<(Arena, Address)> {
+        let registry = self.deployment.contracts.proof_registry;
+        Ok((Arena::of(&self.chain, registry).await?, self.deployment.fee_vault))
     }
 
     /// First block that an oracle has to read.

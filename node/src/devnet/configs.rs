@@ -153,12 +153,15 @@ heartbeat_interval_ms = {heartbeat}
         )
     }
 
-    /// A verifier's file.
+    /// A verifier's file, with the address of its mirror if it has one.
     ///
     /// # Errors
     /// When it cannot be written.
-    pub fn verifier(&self, name: &str, operator: &str) -> anyhow::Result<()> {
+    pub fn verifier(&self, name: &str, operator: &str, mirror: Option<&str>) -> anyhow::Result<()> {
         let network = self.network;
+        let mirror = mirror.map_or_else(String::new, |url| {
+            format!("mirror_listen = {:?}\n", url.trim_start_matches("http://"))
+        });
         self.write(
             name,
             &format!(
@@ -176,7 +179,7 @@ dispatcher_url = "{url}"
 dispatcher_address = "{server}"
 operator = "{operator}"
 data_dir = {data:?}
-"#,
+{mirror}"#,
                 key = self.layout.key(name),
                 password = self.layout.password(),
                 chain_section = self.chain(),

@@ -1,4 +1,5 @@
-//! The demo: two jobs on one real input, from submit to settled on-chain, and every check of the result.
+//! The demo: two jobs on one real input, from submit to settled on-chain, every check of the result, and
+//! a dispute about a third job.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -10,6 +11,7 @@ use proofgrid_core::crypto::secp::WalletKey;
 use proofgrid_core::ids::JobId;
 use proofgrid_core::limits::{PROOF_BYTES_MAX, SEGMENTS_MAX};
 
+use super::dispute;
 use super::network::{Devnet, DevnetOptions, REQUESTER};
 use super::progress::{JobProgress, Progress};
 use super::summary::{Checks, JobSummary, Summary};
@@ -41,8 +43,17 @@ pub struct DemoOptions {
     pub input: PathBuf,
 }
 
+/// What the demo submits.
+struct Order {
+    name: &'static str,
+    program: &'static str,
+    input: PathBuf,
+    contract: bool,
+}
+
 struct DemoJob {
     id: JobId,
+    program: &'static str,
     progress: JobProgress,
     submitted: Instant,
     ended: Option<(JobView, Duration)>,
@@ -55,38 +66,35 @@ struct DemoJob {
 pub async fn run(options: DemoOptions, output: Format) -> CliResult {
     let progress = Progress::new();
     let started = Instant::now();
-    let mut devnet = Devnet::start(options.devnet, &|text| progress.line(text)).await?;
+    let mut setup = options.devnet;
+    let planted = dispute::plan(&mut setup);
+    let mut devnet = Devnet::start(setup, &|text| progress.line(text)).await?;
+    if let Some(planted) = &planted {
+        progress.line(&format!("planting {planted}: they make a false proof and vote for it"));
+        dispute::start(&mut devnet, planted)?;
+    }
     progress.line(&format!("network is up after {}", millis(elapsed_ms(started))));
     let first_submit = Instant::now();
     let client = Client::connect(&devnet.network_args()).await?;
-    let mut submits = Vec::new();
-    for (name, contract) in [("grpc", false), ("contract", true)] {
-        let (wallet, args) = requester(&mut devnet, contract, &options.input).await?;
-        let submitted = Instant::now();
-        let (id, _) = submit(&args, &client, &wallet).await?;
-        let way = if contract { "TaskManager.createJob" } else { "signed gRPC request" };
-        progress.line(&format!("submitted {id} by {way} from {}", wallet.address()));
-        submits.push((name, id, submitted));
-    }
-    // Only now, because submitting writes lines of its own, and they would go through the bars.
-    let mut jobs: Vec<_> = submits
-        .into_iter()
-        .map(|(name, id, submitted)| DemoJob {
-            id,
-            progress: progress.job(name),
-            submitted,
-            ended: None,
-        })
-        .collect();
+    let orders = orders(&devnet, &options.input, planted.is_some())?;
+    let mut jobs = submit_all(&mut devnet, &client, orders, &progress).await?;
     wait(&mut devnet, &client, &mut jobs).await?;
     let mut summaries = Vec::new();
     for job in &jobs {
         let Some((view, total)) = &job.ended else { continue };
         let checks = check(&devnet, &client, job.id, view).await?;
         let total_ms = u64::try_from(total.as_millis()).unwrap_or(u64::MAX);
-        summaries.push(JobSummary::new(view, PROGRAM, checks, total_ms));
+        summaries.push(JobSummary::new(view, job.program, checks, total_ms));
     }
-    let summary = Summary { jobs: summaries, total_ms: elapsed_ms(first_submit) };
+    let disputed = jobs.iter().find(|job| job.program != PROGRAM).map(|job| job.id);
+    let dispute = match (&planted, disputed) {
+        (Some(planted), Some(job)) => {
+            progress.line("an account that nobody knows challenges the planted verifier's vote");
+            Some(dispute::settle(&mut devnet, &client, planted, job).await?)
+        }
+        _ => None,
+    };
+    let summary = Summary { jobs: summaries, dispute, total_ms: elapsed_ms(first_submit) };
     let path = devnet.layout().root().join("summary.json");
     summary.write(&path)?;
     match output {
@@ -108,13 +116,48 @@ pub async fn run(options: DemoOptions, output: Format) -> CliResult {
     fail(Exit::JobFailed, "not every job is settled and verified; see the table and the logs")
 }
 
+/// Two jobs on one input, and one that is disputed.
+fn orders(devnet: &Devnet, input: &Path, disputed: bool) -> anyhow::Result<Vec<Order>> {
+    let keccak =
+        |name, contract| Order { name, program: PROGRAM, input: input.to_path_buf(), contract };
+    let mut orders = vec![keccak("grpc", false), keccak("contract", true)];
+    if disputed {
+        let (program, input) = dispute::input(devnet)?;
+        orders.push(Order { name: "disputed", program, input, contract: false });
+    }
+    Ok(orders)
+}
+
+async fn submit_all(
+    devnet: &mut Devnet,
+    client: &Client,
+    orders: Vec<Order>,
+    progress: &Progress,
+) -> CliResult<Vec<DemoJob>> {
+    let mut submits = Vec::new();
+    for order in orders {
+        let (wallet, args) = requester(devnet, &order).await?;
+        let submitted = Instant::now();
+        let (id, _) = submit(&args, client, &wallet).await?;
+        let way = if order.contract { "TaskManager.createJob" } else { "signed gRPC request" };
+        progress.line(&format!("submitted {id} by {way} from {}", wallet.address()));
+        submits.push((order, id, submitted));
+    }
+    // Only now, because submitting writes lines of its own, and they would go through the bars.
+    let job = |(order, id, submitted): (Order, JobId, Instant)| DemoJob {
+        id,
+        program: order.program,
+        progress: progress.job(order.name),
+        submitted,
+        ended: None,
+    };
+    Ok(submits.into_iter().map(job).collect())
+}
+
 /// A requester's wallet and what it submits. The contract job's account is made here and now, so the
 /// network cannot know it.
-async fn requester(
-    devnet: &mut Devnet,
-    contract: bool,
-    input: &Path,
-) -> CliResult<(WalletKey, SubmitArgs)> {
+async fn requester(devnet: &mut Devnet, order: &Order) -> CliResult<(WalletKey, SubmitArgs)> {
+    let contract = order.contract;
     let key = if contract { "newcomer" } else { REQUESTER };
     let wallet = devnet.new_wallet_if_missing(key)?;
     if contract {
@@ -126,8 +169,8 @@ async fn requester(
             wallet: devnet.layout().key(key),
             password_file: devnet.layout().password(),
         },
-        program: PROGRAM.to_owned(),
-        input: input.to_path_buf(),
+        program: order.program.to_owned(),
+        input: order.input.clone(),
         deadline_s: DEADLINE_S,
         deadline_unix_s: None,
         fee_wei: if contract { U256::from(FEE_WEI) } else { U256::ZERO },

@@ -2,7 +2,7 @@
 //! this one binary.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -115,6 +115,7 @@ impl Devnet {
             operator_registrar: deployed.operator_registrar.to_string(),
             proof_registry: deployed.proof_registry.to_string(),
             task_manager: deployed.task_manager.to_string(),
+            mirror_urls: vec![format!("http://127.0.0.1:{}", anvil::free_port()?)],
         };
         std::fs::write(layout.network(), toml::to_string_pretty(&network)?)?;
         let mut devnet = Self {
@@ -181,7 +182,9 @@ impl Devnet {
             writer.prover(&name, threads)?;
         }
         for (index, operator) in self.operators.iter().enumerate() {
-            writer.verifier(&verifier_name(index), &operator.to_string())?;
+            // The first verifiers keep what they judged open to everybody, one for each address.
+            let mirror = self.network.mirror_urls.get(index).map(String::as_str);
+            writer.verifier(&verifier_name(index), &operator.to_string(), mirror)?;
         }
         Ok(())
     }
@@ -306,6 +309,24 @@ impl Devnet {
     #[must_use]
     pub const fn layout(&self) -> &Layout {
         &self.layout
+    }
+
+    /// The `proofgrid` binary that every role runs.
+    #[must_use]
+    pub fn binary(&self) -> &Path {
+        &self.options.binary
+    }
+
+    /// A verifier's operator, by the verifier's position.
+    #[must_use]
+    pub fn operator(&self, index: usize) -> Option<Address> {
+        self.operators.get(index).copied()
+    }
+
+    /// What of its stake a verifier loses for `valid` on a refused proof, in 1e-18.
+    #[must_use]
+    pub const fn false_valid_wad(&self) -> u64 {
+        self.options.deploy.court.falseValidWad
     }
 
     /// The network as clients know it.

@@ -6,14 +6,22 @@ use std::path::Path;
 use anyhow::Context;
 use serde::Serialize;
 
+use super::chain::TOKEN_WEI;
+use super::dispute::{Balance, Dispute};
 use crate::job_view::{JobView, percent};
 use crate::output::{self, millis, short};
+
+/// A millionth of a token or coin, in its smallest unit.
+const MICRO: u128 = TOKEN_WEI / 1_000_000;
 
 /// The whole run.
 #[derive(Debug, Serialize)]
 pub struct Summary {
     /// The jobs, in the order of their submission.
     pub jobs: Vec<JobSummary>,
+    /// The dispute; none on a network whose stakes leave no room for one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dispute: Option<Dispute>,
     /// From the first submit to the last check, milliseconds.
     pub total_ms: u64,
 }
@@ -101,6 +109,7 @@ impl JobSummary {
         let tick = |ok: bool| if ok { "yes" } else { "NO" };
         [
             short(&self.id),
+            self.program.clone(),
             self.state.clone(),
             self.segments.to_string(),
             provers.join("\n"),
@@ -118,8 +127,9 @@ impl JobSummary {
 }
 
 /// Rows of the table; each job is a column, so that it fits an ordinary terminal.
-const ROWS: [&str; 13] = [
+const ROWS: [&str; 14] = [
     "job",
+    "program",
     "state",
     "segments",
     "prover of each",
@@ -144,10 +154,12 @@ pub struct Checks {
 }
 
 impl Summary {
-    /// Every job settled and checked.
+    /// Every job settled and checked, and the dispute ended as the rules say.
     #[must_use]
     pub fn succeeded(&self) -> bool {
-        !self.jobs.is_empty() && self.jobs.iter().all(JobSummary::succeeded)
+        !self.jobs.is_empty()
+            && self.jobs.iter().all(JobSummary::succeeded)
+            && self.dispute.as_ref().is_none_or(Dispute::succeeded)
     }
 
     /// Writes `summary.json`.
@@ -161,8 +173,16 @@ impl Summary {
 
     /// Prints the table.
     pub fn print(&self) {
-        let header: Vec<&str> =
-            [""].into_iter().chain(self.jobs.iter().map(|job| job.source.as_str())).collect();
+        let disputed = self.dispute.as_ref().map(|dispute| dispute.job.as_str());
+        let name = |job: &'_ JobSummary| {
+            if disputed == Some(job.id.as_str()) {
+                "disputed".to_owned()
+            } else {
+                job.source.clone()
+            }
+        };
+        let names: Vec<String> = self.jobs.iter().map(name).collect();
+        let header: Vec<&str> = [""].into_iter().chain(names.iter().map(String::as_str)).collect();
         let columns: Vec<_> = self.jobs.iter().map(JobSummary::column).collect();
         let row = |(index, name): (usize, &&str)| {
             let cells = columns.iter().filter_map(|column| column.get(index).cloned());
@@ -170,5 +190,46 @@ impl Summary {
         };
         let rows = ROWS.iter().enumerate().map(row).collect();
         output::line(&output::table(&header, rows).to_string());
+        if let Some(dispute) = &self.dispute {
+            print_dispute(dispute);
+        }
+    }
+}
+
+fn print_dispute(dispute: &Dispute) {
+    output::line(&format!("the dispute: {}", dispute.accusation));
+    output::line(&format!(
+        "challenged by {} ({} gas), slashed in {} ({} gas) by {}",
+        short(&dispute.challenger),
+        dispute.challenge_gas_used,
+        short(&dispute.slash_tx_hash),
+        dispute.slash_gas_used,
+        tokens(&dispute.slashed)
+    ));
+    let row = |balance: &Balance| {
+        let (before, after) = (tokens(&balance.before), tokens(&balance.after));
+        vec![balance.whose.clone(), balance.what.to_owned(), before, after]
+    };
+    let rows = dispute.balances.iter().map(row).collect();
+    output::line(&output::table(&["account", "of", "before", "after"], rows).to_string());
+}
+
+/// An amount of 18 decimals, cut after the sixth.
+fn tokens(units: &str) -> String {
+    let Ok(units) = units.parse::<u128>() else { return units.to_owned() };
+    let (whole, part) = (units / TOKEN_WEI, units % TOKEN_WEI / MICRO);
+    if part == 0 { whole.to_string() } else { format!("{whole}.{part:06}") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn amounts_read_well() {
+        assert_eq!(tokens("0"), "0");
+        assert_eq!(tokens("500000000000000000000"), "500");
+        assert_eq!(tokens("1234567000000000000"), "1.234567");
+        assert_eq!(tokens("1900000000000000"), "0.001900");
     }
 }

@@ -112,7 +112,8 @@ impl DeployConfig {
                 vetoSeconds: 2,
                 falseValidWad: WAD / 2,
                 equivocationWad: WAD / 2,
-                rewardWad: WAD / 4,
+                // Rewards are coins, of which the development chain has fewer than stake tokens.
+                rewardWad: WAD / 1_000,
             },
             game: GameParams {
                 bond: u128::from(WAD) / 10,

@@ -7,105 +7,51 @@
 use std::path::Path;
 use std::process::ExitCode;
 
-use proofgrid_core::ids::{Claim, ProgramId, VkDigest};
-use proofgrid_core::units::ByteCount;
 use proofgrid_judge::JudgeConfig;
 use proofgrid_node::cli::roles::{run_prover, run_verifier};
 use proofgrid_node::config;
-use proofgrid_proofs::manifest::Manifest;
+use proofgrid_node::devnet::planted::Lying;
 use proofgrid_proofs::program::{
-    Binding, InputError, Monitor, PlanError, PlanRequest, Program, ProveError, Registry,
-    SegmentPlan, SegmentProof, SegmentRange, VerifiedSegment,
+    Binding, Monitor, Program, ProveError, Registry, SegmentPlan, SegmentProof, VerifiedSegment,
 };
 use proofgrid_proofs::refusal::{Refusal, RefusalCode};
 use proofgrid_tests::hostile::{Lie, changed_messages};
 
-/// A program that lies in one way.
-struct Lying {
-    honest: Box<dyn Program>,
-    lie: Lie,
-}
+/// A lie of the scenarios.
+#[derive(Clone, Copy)]
+struct Told(Lie);
 
-impl Program for Lying {
-    fn id(&self) -> ProgramId {
-        self.honest.id()
-    }
-
-    fn name(&self) -> &str {
-        self.honest.name()
-    }
-
-    fn manifest(&self) -> &Manifest {
-        self.honest.manifest()
-    }
-
-    fn vk_digest(&self) -> VkDigest {
-        self.honest.vk_digest()
-    }
-
-    fn vk_of(&self, input: &[u8]) -> Result<VkDigest, InputError> {
-        self.honest.vk_of(input)
-    }
-
-    fn admits_vk(&self, vk: &VkDigest) -> bool {
-        self.honest.admits_vk(vk)
-    }
-
-    fn prover_bound(&self) -> bool {
-        self.honest.prover_bound()
-    }
-
-    fn proof_bytes_estimate(&self, segment: &SegmentPlan) -> ByteCount {
-        self.honest.proof_bytes_estimate(segment)
-    }
-
-    fn claim(&self, input: &[u8]) -> Result<Claim, InputError> {
-        self.honest.claim(input)
-    }
-
-    fn plan(&self, input: &[u8], request: &PlanRequest) -> Result<Vec<SegmentPlan>, PlanError> {
-        self.honest.plan(input, request)
-    }
-
-    fn plan_range(&self, input: &[u8], range: &SegmentRange) -> Result<SegmentPlan, PlanError> {
-        self.honest.plan_range(input, range)
-    }
-
-    fn check_plan(&self, input: &[u8], plan: &[SegmentPlan]) -> Result<(), PlanError> {
-        self.honest.check_plan(input, plan)
-    }
-
+impl proofgrid_node::devnet::planted::Lie for Told {
     fn prove(
         &self,
+        honest: &dyn Program,
         input: &[u8],
-        segment: &SegmentPlan,
-        binding: &Binding,
+        (segment, binding): (&SegmentPlan, &Binding),
         monitor: &dyn Monitor,
     ) -> Result<SegmentProof, ProveError> {
-        match self.lie {
-            Lie::OtherMessages => {
-                self.honest.prove(&changed_messages(input), segment, binding, monitor)
-            }
-            Lie::RefuseOdd | Lie::RefuseEven => self.honest.prove(input, segment, binding, monitor),
+        match self.0 {
+            Lie::OtherMessages => honest.prove(&changed_messages(input), segment, binding, monitor),
+            Lie::RefuseOdd | Lie::RefuseEven => honest.prove(input, segment, binding, monitor),
         }
     }
 
-    fn verify(&self, proof: &[u8], binding: &Binding) -> Result<VerifiedSegment, Refusal> {
-        if self.lie.refuses(&binding.job) {
+    fn verify(
+        &self,
+        honest: &dyn Program,
+        proof: &[u8],
+        binding: &Binding,
+    ) -> Result<VerifiedSegment, Refusal> {
+        if self.0.refuses(&binding.job) {
             return Err(Refusal::new(RefusalCode::Constraints, "the verifier says so"));
         }
-        self.honest.verify(proof, binding)
-    }
-
-    fn claim_of_segments(&self, public_values: &[&[u8]]) -> Result<Claim, Refusal> {
-        self.honest.claim_of_segments(public_values)
+        honest.verify(proof, binding)
     }
 }
 
 fn lying(lie: Lie) -> Registry {
     let programs = proofgrid_programs::programs()
         .into_iter()
-        .map(|honest| Box::new(Lying { honest, lie }) as Box<dyn Program>)
+        .map(|honest| Box::new(Lying::new(honest, Told(lie))) as Box<dyn Program>)
         .collect();
     Registry::new(programs)
 }

@@ -1,0 +1,280 @@
+//! The demo's dispute: a planted prover makes a false proof, a planted verifier votes that it is good,
+//! and an account that nobody knows has that verifier slashed, by the commands that anybody would use.
+
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use alloy_primitives::U256;
+use anyhow::{Context, bail, ensure};
+use proofgrid_core::ids::{Address, JobId};
+use proofgrid_core::statement::Verdict;
+use proofgrid_core::vote::SignedVote;
+use proofgrid_oracle::deploy::VERIFIERS;
+use serde::{Deserialize, Serialize};
+
+use super::chain::{GROTH16_PROGRAM, TOKEN_WEI};
+use super::network::{Devnet, DevnetOptions};
+use crate::challenge::evidence;
+use crate::client::Client;
+use crate::exit::CliResult;
+
+/// The input of the disputed job: a good proof, which the planted prover makes a false one of.
+const INPUT: &[u8] = include_bytes!("../../../tests/data/groth16/multiplier.json");
+/// Wallet of the account that challenges.
+const CHALLENGER: &str = "challenger";
+/// Coins that the network's owner puts aside for challengers.
+const RESERVE_COINS: u64 = 2;
+/// What the challenger gets for gas and its bond, in coins.
+const CHALLENGER_COINS: u64 = 1;
+/// Pause between two looks at the chain's clock.
+const POLL: Duration = Duration::from_millis(250);
+/// Longest that a case's veto window is waited for.
+const VETO_TIMEOUT: Duration = Duration::from_secs(120);
+
+/// The planted nodes of a demo.
+#[derive(Clone, Debug)]
+pub struct Planted {
+    prover: String,
+    verifier: String,
+    /// Position of the verifier among the network's.
+    index: usize,
+}
+
+impl std::fmt::Display for Planted {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} and {}", self.prover, self.verifier)
+    }
+}
+
+/// Before and after, in the smallest unit.
+#[derive(Clone, Debug, Serialize)]
+pub struct Balance {
+    /// Whose.
+    pub whose: String,
+    /// Of what.
+    pub what: &'static str,
+    /// Decimal.
+    pub before: String,
+    /// Decimal.
+    pub after: String,
+}
+
+/// What the dispute came to.
+#[derive(Clone, Debug, Serialize)]
+pub struct Dispute {
+    /// The disputed job.
+    pub job: String,
+    /// The refused statement.
+    pub statement: String,
+    /// The operator that voted valid on it.
+    pub operator: String,
+    /// Who accused it.
+    pub challenger: String,
+    /// What it was accused of.
+    pub accusation: String,
+    /// The court's case.
+    pub case: String,
+    /// Transaction that proved the fault.
+    pub challenge_tx_hash: String,
+    /// Gas of commitment and reveal.
+    pub challenge_gas_used: u64,
+    /// Transaction that slashed.
+    pub slash_tx_hash: String,
+    /// Its gas.
+    pub slash_gas_used: u64,
+    /// Stake that was slashed, in the smallest unit.
+    pub slashed: String,
+    /// What the rules say that it should be.
+    pub slash_expected: String,
+    /// Balances that changed.
+    pub balances: Vec<Balance>,
+}
+
+impl Dispute {
+    /// The operator lost exactly what the rules say, and the challenger was paid.
+    #[must_use]
+    pub fn succeeded(&self) -> bool {
+        let number = |text: &str| text.parse::<U256>().unwrap_or_default();
+        let [shares, reward] = &self.balances[..] else { return false };
+        self.slashed == self.slash_expected
+            && number(&shares.before).checked_sub(number(&shares.after))
+                == Some(number(&self.slashed))
+            && number(&reward.after) > number(&reward.before)
+    }
+}
+
+/// What `challenge vote` prints.
+#[derive(Deserialize)]
+struct Accused {
+    what: String,
+    case: Option<String>,
+    executable_at_unix_s: Option<u64>,
+    tx_hash: Option<String>,
+    gas_used: u64,
+}
+
+/// What `challenge execute` prints.
+#[derive(Deserialize)]
+struct Executed {
+    slashed: String,
+    tx_hash: String,
+    gas_used: u64,
+}
+
+/// Plants one prover more and the verifier with the least stake. `None` if that one is a third of the
+/// stake or more: its fault would be a shared one, and wait for the long veto.
+pub fn plan(options: &mut DevnetOptions) -> Option<Planted> {
+    let total: u64 = options.stakes.iter().sum();
+    let (index, least) = options.stakes.iter().enumerate().min_by_key(|(_, stake)| **stake)?;
+    if least.saturating_mul(3) >= total {
+        return None;
+    }
+    options.provers += 1;
+    let planted = Planted {
+        prover: format!("prover-{}", options.provers),
+        verifier: format!("verifier-{}", index + 1),
+        index,
+    };
+    options.not_started.extend([planted.prover.clone(), planted.verifier.clone()]);
+    // The dispatcher would find the false proof before any verifier.
+    options.tuning.judge_at_intake = false;
+    Some(planted)
+}
+
+/// Starts the planted nodes.
+///
+/// # Errors
+/// When one cannot be started.
+pub fn start(devnet: &mut Devnet, planted: &Planted) -> anyhow::Result<()> {
+    for (role, name) in [("prover", &planted.prover), ("verifier", &planted.verifier)] {
+        let mut command = Command::new(devnet.binary());
+        command.args(["planted", role, "--config"]).arg(devnet.layout().config(name));
+        devnet.start_role_as(name, command)?;
+    }
+    Ok(())
+}
+
+/// Writes the disputed job's input into the network's folder. Gives the program and the file.
+///
+/// # Errors
+/// When it cannot be written.
+pub fn input(devnet: &Devnet) -> anyhow::Result<(&'static str, std::path::PathBuf)> {
+    let path = devnet.layout().root().join("disputed.json");
+    std::fs::write(&path, INPUT).with_context(|| format!("cannot write {}", path.display()))?;
+    Ok((GROTH16_PROGRAM, path))
+}
+
+/// Has the planted verifier slashed for its vote on the job, which has settled since.
+///
+/// # Errors
+/// When the vote is not there, or a command does not do what it should.
+pub async fn settle(
+    devnet: &mut Devnet,
+    client: &Client,
+    planted: &Planted,
+    job: JobId,
+) -> CliResult<Dispute> {
+    let operator = devnet.operator(planted.index).context("the planted verifier's operator")?;
+    let statement = voted_alone(client, job, operator).await?;
+    let challenger = devnet.new_wallet_if_missing(CHALLENGER)?.address();
+    let coins = |coins: u64| U256::from(coins) * U256::from(TOKEN_WEI);
+    devnet.fund(&[challenger], coins(CHALLENGER_COINS)).await?;
+    let (arena, vault) = devnet.chain().arena().await?;
+    arena.fund_reserve(devnet.chain_mut().deployer(), vault, coins(RESERVE_COINS)).await?;
+    let shares_before = shares(devnet, operator).await?;
+    let reward_before = arena.reward_tokens_of(devnet.chain().chain(), challenger).await?;
+
+    let (id, who) = (job.to_string(), operator.to_string());
+    let accused: Accused = cli(devnet, &["challenge", "vote", &id, "--operator", &who]).await?;
+    let case = accused.case.context("the accusation gave no case")?;
+    wait_for_second(devnet, accused.executable_at_unix_s.unwrap_or_default()).await?;
+    let executed: Executed = cli(devnet, &["challenge", "execute", &case]).await?;
+    let _sent: serde_json::Value = cli(devnet, &["challenge", "withdraw"]).await?;
+
+    let shares_after = shares(devnet, operator).await?;
+    let reward_after = arena.reward_tokens_of(devnet.chain().chain(), challenger).await?;
+    let wad = devnet.false_valid_wad();
+    let expected = shares_before * U256::from(wad) / U256::from(TOKEN_WEI);
+    let balance = |whose: Address, what, before: U256, after: U256| Balance {
+        whose: whose.to_string(),
+        what,
+        before: before.to_string(),
+        after: after.to_string(),
+    };
+    Ok(Dispute {
+        job: id,
+        statement,
+        operator: who,
+        challenger: challenger.to_string(),
+        accusation: accused.what,
+        case,
+        challenge_tx_hash: accused.tx_hash.unwrap_or_default(),
+        challenge_gas_used: accused.gas_used,
+        slash_tx_hash: executed.tx_hash,
+        slash_gas_used: executed.gas_used,
+        slashed: executed.slashed,
+        slash_expected: expected.to_string(),
+        balances: vec![
+            balance(operator, "restaked shares", shares_before, shares_after),
+            balance(challenger, "reward tokens", reward_before, reward_after),
+        ],
+    })
+}
+
+/// The statement of the job on which the operator voted valid against everybody else.
+async fn voted_alone(client: &Client, job: JobId, operator: Address) -> CliResult<String> {
+    for found in evidence(client, job).await? {
+        let (own, others): (Vec<&SignedVote>, Vec<&SignedVote>) =
+            found.votes.iter().partition(|vote| vote.operator == operator);
+        let alone = own.iter().all(|vote| vote.vote.verdict == Verdict::Valid)
+            && others.iter().all(|vote| vote.vote.verdict == Verdict::Invalid);
+        if !own.is_empty() && !others.is_empty() && alone {
+            return Ok(found.opened.statement.digest().to_string());
+        }
+    }
+    Err(anyhow::anyhow!("{operator} did not vote valid on a refused statement of {job}").into())
+}
+
+async fn shares(devnet: &Devnet, operator: Address) -> anyhow::Result<U256> {
+    let chain = devnet.chain();
+    let avs = chain.deployment().avs();
+    let standing = avs.standing(chain.chain(), operator, VERIFIERS).await?;
+    let (_, shares, _) = standing.strategies.first().context("the network has one strategy")?;
+    Ok(*shares)
+}
+
+/// Runs this binary as the challenger would, and reads what it prints.
+async fn cli<T: serde::de::DeserializeOwned>(
+    devnet: &Devnet,
+    arguments: &[&str],
+) -> anyhow::Result<T> {
+    let layout = devnet.layout();
+    let mut command = tokio::process::Command::new(devnet.binary());
+    command
+        .args(arguments)
+        .args(["--output", "json", "--network"])
+        .arg(layout.network())
+        .arg("--wallet")
+        .arg(layout.key(CHALLENGER))
+        .arg("--password-file")
+        .arg(layout.password());
+    let done = command.output().await.context("the command could not be started")?;
+    ensure!(
+        done.status.success(),
+        "proofgrid {} failed: {}",
+        arguments.join(" "),
+        String::from_utf8_lossy(&done.stderr).trim()
+    );
+    serde_json::from_slice(&done.stdout).context("the command printed something else")
+}
+
+async fn wait_for_second(devnet: &Devnet, second: u64) -> anyhow::Result<()> {
+    let started = Instant::now();
+    while devnet.chain().chain().latest().await?.timestamp < second {
+        if started.elapsed() > VETO_TIMEOUT {
+            bail!("the veto window of the case did not end within {VETO_TIMEOUT:?}");
+        }
+        tokio::time::sleep(POLL).await;
+    }
+    Ok(())
+}
