@@ -128,14 +128,14 @@ pub struct Accusation {
 /// What the chain said to an accusation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
-    /// It is right; the court has a case. The bond is the challenger's credit again.
+    /// It is right; the court has a case. The bond went back.
     Upheld {
         /// The case.
         case: B256,
         /// A third or more of the stake did the same: the case waits for the long veto.
         shared: bool,
     },
-    /// It is right, and somebody was first. The bond is the challenger's credit again.
+    /// It is right, and somebody was first. The bond went back.
     Duplicate {
         /// The earlier case.
         case: B256,
@@ -316,7 +316,7 @@ impl Arena {
         Ok(Executed { operator, slashed: told.slashed, reward: told.reward, receipt })
     }
 
-    /// What an account can withdraw: wei from the game, and units of the reward token from the court.
+    /// What an account can withdraw: the game's wei of demands, and the court's units of the reward token.
     ///
     /// # Errors
     /// [`ChallengeError::Rpc`].
@@ -363,11 +363,11 @@ impl Arena {
         Ok(chain.view(token, &call, at).await?)
     }
 
-    /// Sends the sender's returned bonds to an account.
+    /// Sends what demands have earned the sender to an account.
     ///
     /// # Errors
     /// See [`ChallengeError`].
-    pub async fn withdraw_bonds(
+    pub async fn withdraw_demands(
         &self,
         sender: &mut Sender,
         to: Address,

@@ -50,7 +50,7 @@ pub enum ChallengeCommand {
         /// The case.
         case: alloy_primitives::B256,
     },
-    /// Send the wallet's returned bonds and rewards to an account.
+    /// Send the wallet's rewards to an account, and what demands have earned it.
     Withdraw {
         /// Where the contracts are and whose they are.
         #[command(flatten)]
@@ -142,8 +142,9 @@ struct ExecutedView {
 
 #[derive(Debug, Serialize)]
 struct WithdrawnView {
-    bonds_wei: String,
+    demands_wei: String,
     rewards: String,
+    rewards_left: String,
     to: String,
 }
 
@@ -285,7 +286,7 @@ fn print_accusation(view: &AccusationView, output: Format) -> CliResult {
         (Some(outcome), Some(case)) => {
             output::line(&format!("{outcome}: case {case}"));
             output::line(&format!(
-                "the bond can be withdrawn; from second {} on: proofgrid challenge execute {case}",
+                "the bond came back; from second {} on: proofgrid challenge execute {case}",
                 view.executable_at_unix_s.unwrap_or_default()
             ));
         }
@@ -376,30 +377,34 @@ fn withdraw(args: &ActArgs, to: Option<Address>, output: Format) -> CliResult {
         let arena = Arena::of(&chain, contracts.proof_registry).await.exit(Exit::Unreachable)?;
         let credits = arena.credits(&chain, wallet.address()).await.exit(Exit::Unreachable)?;
         let mut sender = chain::sender(chain, &wallet)?;
-        let (bonds, rewards) = credits;
-        if bonds.is_zero() && rewards.is_zero() {
+        let (demands, rewards) = credits;
+        if demands.is_zero() && rewards.is_zero() {
             return fail(Exit::NotFound, format!("{} has nothing to withdraw", wallet.address()));
         }
-        if !bonds.is_zero() {
-            let sent = arena.withdraw_bonds(&mut sender, to).await;
+        if !demands.is_zero() {
+            let sent = arena.withdraw_demands(&mut sender, to).await;
             sent.context("the game refused").exit(Exit::Refused)?;
         }
-        if !rewards.is_zero() {
+        let reserve = arena.reward_tokens_of(sender.chain(), arena.court).await;
+        let reserve = reserve.exit(Exit::Unreachable)?;
+        if !rewards.is_zero() && !reserve.is_zero() {
             let sent = arena.withdraw_rewards(&mut sender, to).await;
-            sent.context("the bonds were sent; the court refused the reward")
-                .exit(Exit::Refused)?;
+            sent.context("the court refused the reward").exit(Exit::Refused)?;
         }
+        let paid = rewards.min(reserve);
         Ok(WithdrawnView {
-            bonds_wei: bonds.to_string(),
-            rewards: rewards.to_string(),
+            demands_wei: demands.to_string(),
+            rewards: paid.to_string(),
+            rewards_left: (rewards - paid).to_string(),
             to: to.to_string(),
         })
     })?;
     match output {
         Format::Json => output::json(&view, false)?,
         Format::Table => output::line(&format!(
-            "sent to {}: {} wei of bonds, and of {} units of reward what the reserve held",
-            view.to, view.bonds_wei, view.rewards
+            "sent to {}: {} wei from demands and {} units of reward; {} stay owed until the court's \
+             reserve grows",
+            view.to, view.demands_wei, view.rewards, view.rewards_left
         )),
     }
     Ok(())

@@ -71,7 +71,7 @@ pub async fn run(options: DemoOptions, output: Format) -> CliResult {
     let mut devnet = Devnet::start(setup, &|text| progress.line(text)).await?;
     if let Some(planted) = &planted {
         progress.line(&format!("planting {planted}: they make a false proof and vote for it"));
-        dispute::start(&mut devnet, planted)?;
+        dispute::start(&mut devnet, planted).await?;
     }
     progress.line(&format!("network is up after {}", millis(elapsed_ms(started))));
     let first_submit = Instant::now();

@@ -28,6 +28,8 @@ const RESERVE_COINS: u64 = 2;
 const CHALLENGER_COINS: u64 = 1;
 /// Pause between two looks at the chain's clock.
 const POLL: Duration = Duration::from_millis(250);
+/// Longest that the planted nodes may take to join.
+const JOIN_TIMEOUT: Duration = Duration::from_secs(120);
 /// Longest that a case's veto window is waited for.
 const VETO_TIMEOUT: Duration = Duration::from_secs(120);
 
@@ -38,6 +40,18 @@ pub struct Planted {
     verifier: String,
     /// Position of the verifier among the network's.
     index: usize,
+}
+
+impl Planted {
+    /// The network's last prover, and the verifier at a position.
+    #[must_use]
+    pub fn at(devnet: &Devnet, index: usize) -> Self {
+        Self {
+            prover: format!("prover-{}", devnet.num_provers()),
+            verifier: format!("verifier-{}", index + 1),
+            index,
+        }
+    }
 }
 
 impl std::fmt::Display for Planted {
@@ -141,15 +155,29 @@ pub fn plan(options: &mut DevnetOptions) -> Option<Planted> {
     Some(planted)
 }
 
-/// Starts the planted nodes.
+/// Starts the planted nodes and waits until they are part of the network.
 ///
 /// # Errors
-/// When one cannot be started.
-pub fn start(devnet: &mut Devnet, planted: &Planted) -> anyhow::Result<()> {
-    for (role, name) in [("prover", &planted.prover), ("verifier", &planted.verifier)] {
+/// When one cannot be started, ends, or gets no session.
+pub async fn start(devnet: &mut Devnet, planted: &Planted) -> anyhow::Result<()> {
+    let roles = [
+        ("prover", &planted.prover, "worker: registered"),
+        ("verifier", &planted.verifier, "session open"),
+    ];
+    for (role, name, _) in roles {
         let mut command = Command::new(devnet.binary());
         command.args(["planted", role, "--config"]).arg(devnet.layout().config(name));
         devnet.start_role_as(name, command)?;
+    }
+    let started = Instant::now();
+    for (_, name, joined) in roles {
+        while !devnet.process(name)?.has_logged(joined) {
+            devnet.check_processes()?;
+            if started.elapsed() > JOIN_TIMEOUT {
+                bail!("no session after {JOIN_TIMEOUT:?}; {}", devnet.process(name)?.log_tail(20));
+            }
+            tokio::time::sleep(POLL).await;
+        }
     }
     Ok(())
 }

@@ -317,6 +317,12 @@ impl Devnet {
         &self.options.binary
     }
 
+    /// Number of provers, planted ones included.
+    #[must_use]
+    pub const fn num_provers(&self) -> usize {
+        self.options.provers
+    }
+
     /// A verifier's operator, by the verifier's position.
     #[must_use]
     pub fn operator(&self, index: usize) -> Option<Address> {

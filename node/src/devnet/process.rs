@@ -79,6 +79,12 @@ impl Process {
         format!("{}:\n{}", self.log.display(), all.get(from..).unwrap_or_default().join("\n"))
     }
 
+    /// Whether its log has a text by now.
+    #[must_use]
+    pub fn has_logged(&self, text: &str) -> bool {
+        fs::read_to_string(&self.log).is_ok_and(|log| log.contains(text))
+    }
+
     /// Sends a signal to the process and whatever it started.
     pub fn signal(&self, signal: Signal) {
         if let Ok(id) = i32::try_from(self.child.id()) {

@@ -6,6 +6,7 @@
 mod always_valid;
 mod cancel;
 mod certificate;
+mod challenge;
 mod claim;
 mod command_line;
 mod common;
@@ -193,6 +194,7 @@ fn groups() -> Vec<Group> {
             ],
         ),
         group("dissent", dissent::network, [case("dissent", dissent::run)]),
+        group("challenge", challenge::network, [case("false_vote", challenge::a_false_vote)]),
         group("restaking", usual, [case("operator_joins", restaking::joins_and_leaves)]),
         group("2/3 online", stake::network_with_quorum, [case("stake_a_third", stake::a_third)]),
         group(
