@@ -67,6 +67,7 @@ sol! {
         function isMember(address operator, uint32 set) external view returns (bool);
         function allocationManager() external view returns (address);
         function delegationManager() external view returns (address);
+        function rewardsCoordinator() external view returns (address);
         function stakes() external view returns (StrategyAndMultiplier[] memory);
         error AddressZero();
         error AlreadyWired();
@@ -460,6 +461,7 @@ sol! {
         function refundableAt(bytes32 jobId) external view returns (uint256);
         function credits(address account) external view returns (uint256);
         function registry() external view returns (address);
+        function vault() external view returns (address);
         function verifySeconds() external view returns (uint64);
         function graceSeconds() external view returns (uint64);
         function holdSecondsMax() external view returns (uint64);
@@ -504,9 +506,19 @@ sol! {
             RewardTimes memory times,
             address owner_
         );
+        event PotAccrued(
+            uint64 indexed epoch,
+            uint256 indexed nonSigners,
+            bytes32 indexed jobId,
+            uint256 amount
+        );
         function wire(address taskManager_, address bonds_, address avs_, address court_) external;
         function fundReserve() external payable;
         function sendReserve() external returns (uint256 sent);
+        function distribute(uint64 epoch, uint256[] calldata masks) external returns (uint256);
+        function potOf(uint64 epoch, uint256 nonSigners) external view returns (uint256);
+        function intervalSeconds() external view returns (uint32);
+        function wrappedCoin() external view returns (address);
         error AddressZero();
         error AlreadySet();
         error BondsExceeded(uint256 bonded, uint256 amount);

@@ -85,6 +85,10 @@ pub struct OracleConfig {
     /// Makes new epochs when they are due. Anybody may; one oracle of a network has to.
     #[serde(default = "defaults::roll_epochs")]
     pub roll_epochs: bool,
+    /// Hands verifiers' pay to the restaking core when it is due. Anybody may; one oracle of a network
+    /// has to.
+    #[serde(default = "defaults::distribute_rewards")]
+    pub distribute_rewards: bool,
     /// What transactions may cost.
     #[serde(default)]
     pub fees: FeesConfig,
@@ -142,6 +146,9 @@ impl FeesConfig {
 
 mod defaults {
     pub const fn roll_epochs() -> bool {
+        true
+    }
+    pub const fn distribute_rewards() -> bool {
         true
     }
     pub const fn poll_interval_ms() -> u64 {

@@ -23,6 +23,7 @@ pub mod finality;
 pub mod key;
 pub mod posts;
 pub mod reader;
+pub mod rewards;
 pub mod rpc;
 pub mod sender;
 pub mod service;

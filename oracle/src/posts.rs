@@ -24,6 +24,7 @@ use thiserror::Error;
 use crate::abi::{self, Finality, IProofRegistry, ITaskManager, JobState};
 use crate::contracts::{ContractAddresses, evm, g1_signature, g2_key};
 use crate::epochs;
+use crate::rewards::pots;
 use crate::rpc::{Chain, RpcError};
 use crate::submit::inclusion_of;
 use crate::submit::record::{Inclusion, Post, Purpose};
@@ -183,6 +184,7 @@ pub async fn standing(chain: &Chain, archive: &Archive, post: &Post) -> Result<S
             epochs::roster_standing(chain, &archive.contracts, version).await
         }
         Purpose::Epoch(epoch) => epochs::epoch_standing(chain, &archive.contracts, epoch).await,
+        Purpose::Distribute(epoch) => pots::standing(chain, &archive.contracts, epoch, post).await,
     }
 }
 

@@ -27,6 +27,8 @@ use crate::finality::FinalityPolicy;
 use crate::key::OracleKey;
 use crate::posts::{self, Archive, PostError};
 use crate::reader::{ChainReader, Look, Range, ReadError, ReadSettings};
+use crate::rewards::Payroll;
+use crate::rewards::pots::PotBook;
 use crate::rpc::{Chain, RpcError};
 use crate::session::{DialSettings, Link, SessionSender, keep_dialled};
 use crate::submit::record::{Post, RecordError};
@@ -66,6 +68,10 @@ const TELL_AGAIN_INTERVAL: Duration = Duration::from_secs(10);
 /// many times as long.
 const ROLL_LOOK_INTERVAL: Duration = Duration::from_secs(12);
 
+/// Pause between two looks at whether verifiers' pay is due. It is for whole days, so it does not
+/// hurry.
+const PAY_LOOK_INTERVAL: Duration = Duration::from_secs(60);
+
 /// Ranges without news that are read before anything else gets its turn.
 const RANGES_PER_TURN: u32 = 8;
 
@@ -86,7 +92,8 @@ pub struct Oracle {
     chain: Chain,
     contracts: ContractAddresses,
     roll_epochs: bool,
-    /// For people.
+    /// The vault's pots, if handing them out is this oracle's part.
+    pots: Option<PotBook>,
     finality: FinalityPolicy,
     session: Option<SessionSender>,
     next_event_id: u64,
@@ -124,12 +131,19 @@ impl Oracle {
             start_block: config.start_block,
             scan_blocks_max: config.scan_blocks_max,
         };
+        let pots = if config.distribute_rewards {
+            let payroll = Payroll::of(&chain, &contracts).await?;
+            Some(PotBook::new(payroll, config.start_block, config.scan_blocks_max))
+        } else {
+            None
+        };
         Ok(Self {
             reader: ChainReader::new(chain.clone(), read),
             cursor: Cursor::open(&folder, config.chain())?,
             submitter: Submitter::open(chain.clone(), key.clone(), submit, &folder)?,
             chain,
             roll_epochs: config.roll_epochs,
+            pots,
             poll_interval: config.poll_interval(),
             dial: DialSettings::new(config, key),
             contracts,
@@ -154,6 +168,8 @@ impl Oracle {
         again.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut rolls = interval(ROLL_LOOK_INTERVAL);
         rolls.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut pays = interval(PAY_LOOK_INTERVAL);
+        pays.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
                 () = stop.cancelled() => return Ok(()),
@@ -167,6 +183,7 @@ impl Oracle {
                 }
                 _ = again.tick() => self.tell_unacknowledged_again().await,
                 _ = rolls.tick() => self.roll_epochs().await?,
+                _ = pays.tick() => self.distribute_rewards().await?,
             }
         }
     }
@@ -288,6 +305,25 @@ impl Oracle {
                 return Ok(());
             }
         };
+        self.order(posts).await
+    }
+
+    /// Orders that due pots are handed to the core, if that is this oracle's part.
+    async fn distribute_rewards(&mut self) -> Result<(), OracleError> {
+        let Some(pots) = &mut self.pots else {
+            return Ok(());
+        };
+        match pots.due_posts(&self.chain, self.finality).await {
+            Ok(posts) => self.order(posts).await,
+            Err(error) => {
+                tracing::warn!(%error, "verifiers' pay is not looked after at the moment");
+                Ok(())
+            }
+        }
+    }
+
+    /// Takes on what nobody but this oracle asked for.
+    async fn order(&mut self, posts: Vec<Post>) -> Result<(), OracleError> {
         for post in posts {
             match self.submitter.enqueue(post).await {
                 // Certificates and payments go first; the next look comes back to it.
@@ -351,6 +387,9 @@ impl Oracle {
              others, and choose a deeper `finality`"
         );
         self.cursor.walk_back(to).await?;
+        if let Some(pots) = &mut self.pots {
+            pots.walk_back(to.map(|at| at.number));
+        }
         if let Some(session) = self.session.take() {
             session.hang_up();
         }

@@ -178,7 +178,11 @@ fn the_task_manager_is_as_committed() {
 #[test]
 fn money_and_faults_are_as_committed() {
     let calls = IFeeVault::IFeeVaultCalls::SIGNATURES;
-    let vault = check("FeeVault", calls, &[], IFeeVault::IFeeVaultErrors::SIGNATURES);
+    let events = IFeeVault::IFeeVaultEvents::SIGNATURES;
+    let vault = check("FeeVault", calls, events, IFeeVault::IFeeVaultErrors::SIGNATURES);
+    check_indexed::<IFeeVault::PotAccrued>(&vault, &["epoch", "nonSigners", "jobId"]);
+    check_outputs::<IFeeVault::potOfCall>(&vault);
+    check_outputs::<IFeeVault::intervalSecondsCall>(&vault);
     check_constructor::<IFeeVault::constructorCall>(&vault);
     let calls = IBonds::IBondsCalls::SIGNATURES;
     let bonds = check("Bonds", calls, &[], IBonds::IBondsErrors::SIGNATURES);

@@ -190,6 +190,7 @@ fn config(net: &Net, dispatcher: SocketAddr, folder: &Path) -> OracleConfig {
         request_retries_max: 2,
         scan_blocks_max: 1000,
         roll_epochs: false,
+        distribute_rewards: false,
         fees: FeesConfig::default(),
     }
 }

@@ -21,6 +21,41 @@ sol! {
     struct SignatureWithExpiry { bytes signature; uint256 expiry; }
 
     #[derive(Debug, PartialEq, Eq)]
+    struct WeighedStrategy { address strategy; uint96 multiplier; }
+    #[derive(Debug, PartialEq, Eq)]
+    struct OperatorReward { address operator; uint256 amount; }
+    #[derive(Debug, PartialEq, Eq)]
+    struct OperatorDirectedSubmission {
+        WeighedStrategy[] strategiesAndMultipliers;
+        address token;
+        OperatorReward[] operatorRewards;
+        uint32 startTimestamp;
+        uint32 duration;
+        string description;
+    }
+    #[derive(Debug, PartialEq, Eq)]
+    struct DistributionRoot {
+        bytes32 root;
+        uint32 rewardsCalculationEndTimestamp;
+        uint32 activatedAt;
+        bool disabled;
+    }
+    #[derive(Debug, PartialEq, Eq)]
+    struct EarnerLeaf { address earner; bytes32 earnerTokenRoot; }
+    #[derive(Debug, PartialEq, Eq)]
+    struct TokenLeaf { address token; uint256 cumulativeEarnings; }
+    #[derive(Debug, PartialEq, Eq)]
+    struct RewardsClaim {
+        uint32 rootIndex;
+        uint32 earnerIndex;
+        bytes earnerTreeProof;
+        EarnerLeaf earnerLeaf;
+        uint32[] tokenIndices;
+        bytes[] tokenTreeProofs;
+        TokenLeaf[] tokenLeaves;
+    }
+
+    #[derive(Debug, PartialEq, Eq)]
     interface IPauserRegistry {
         constructor(address pauser_);
     }
@@ -61,6 +96,10 @@ sol! {
         function isOperator(address operator) external view returns (bool);
         function operatorShares(address operator, address strategy)
             external view returns (uint256 shares);
+        event StakerDelegated(address indexed staker, address indexed operator);
+        function delegatedTo(address staker) external view returns (address operator);
+        function getWithdrawableShares(address staker, address[] calldata strategies)
+            external view returns (uint256[] memory withdrawable, uint256[] memory deposited);
         error ActivelyDelegated();
         error OperatorNotRegistered();
         error CurrentlyPaused();
@@ -159,6 +198,27 @@ sol! {
             uint32 activationDelay,
             uint16 defaultSplitBips
         ) external;
+        event OperatorDirectedAVSRewardsSubmissionCreated(
+            address indexed caller,
+            address indexed avs,
+            bytes32 indexed submissionHash,
+            uint256 submissionNonce,
+            OperatorDirectedSubmission submission
+        );
+        function submitRoot(bytes32 root, uint32 rewardsCalculationEndTimestamp) external;
+        function processClaim(RewardsClaim calldata claim, address recipient) external;
+        function checkClaim(RewardsClaim calldata claim) external view returns (bool);
+        function claimerFor(address earner) external view returns (address);
+        function cumulativeClaimed(address earner, address token) external view returns (uint256);
+        function getOperatorAVSSplit(address operator, address avs)
+            external view returns (uint16);
+        function getRootIndexFromHash(bytes32 rootHash) external view returns (uint32);
+        function getDistributionRootAtIndex(uint256 index)
+            external view returns (DistributionRoot memory);
+        function calculateEarnerLeafHash(EarnerLeaf calldata leaf)
+            external view returns (bytes32);
+        function calculateTokenLeafHash(TokenLeaf calldata leaf)
+            external view returns (bytes32);
     }
 
     #[derive(Debug, PartialEq, Eq)]

@@ -43,17 +43,19 @@ pub enum Purpose {
     Roster(u64),
     /// `snapshot` that makes an epoch.
     Epoch(EpochNumber),
+    /// `distribute` of an epoch's pots.
+    Distribute(EpochNumber),
 }
 
 impl Purpose {
-    /// The dispatcher's name for it. A hold is the oracle's own means to a settlement, and of a new
-    /// epoch the dispatcher hears when its block is final.
+    /// The dispatcher's name for it. A hold is the oracle's own means to a settlement, of a new epoch the
+    /// dispatcher hears when its block is final, and verifiers' pay is not its business.
     #[must_use]
     pub const fn told(self) -> Option<SubmissionSubject> {
         match self {
             Self::Certificate(id) => Some(SubmissionSubject::Certificate(id)),
             Self::Settle(job) => Some(SubmissionSubject::Settle(job)),
-            Self::Hold(_) | Self::Roster(_) | Self::Epoch(_) => None,
+            Self::Hold(_) | Self::Roster(_) | Self::Epoch(_) | Self::Distribute(_) => None,
         }
     }
 }
