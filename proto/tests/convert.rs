@@ -15,8 +15,8 @@ use proofgrid_core::ids::{
 use proofgrid_core::job::{JobLimits, JobSpec, Mode, Origin, TaskKind};
 use proofgrid_core::network::{
     Assignment, CancelReason, ChainEvent, Device, Inclusion, InvalidDetail, Lease, LeaseRef,
-    PlannedSegment, ProgramOffer, ProofReport, ProverCapabilities, SubmissionFailure,
-    SubmissionSubject, SubmissionUpdate, TaskFault,
+    PlannedSegment, ProgramOffer, ProofReport, ProverCapabilities, StatementEvidence,
+    SubmissionFailure, SubmissionSubject, SubmissionUpdate, TaskFault,
 };
 use proofgrid_core::statement::{OpenedStatement, SegmentRecord, Statement, Verdict};
 use proofgrid_core::units::{ByteCount, Millis, Stake, UnixMillis, UnixSeconds, WorkUnits};
@@ -24,6 +24,7 @@ use proofgrid_core::vote::{Attestation, Vote};
 use proofgrid_proto::convert::{
     AbstainReason, ChainNews, CompletionReply, OracleMessage, ProverMessage, ProverOrder,
     ReportedEvent, SegmentOffer, SignedRequest, StatementOffer, VerifierMessage, VerifierOrder,
+    evidence,
 };
 use proofgrid_proto::v1;
 use proptest::prelude::*;
@@ -149,6 +150,28 @@ proptest! {
         let opened = opened(&spec, segments);
         let back = OpenedStatement::try_from(v1::OpenedStatement::from(&opened)).unwrap();
         prop_assert_eq!(back, opened);
+    }
+
+    #[test]
+    fn evidence_comes_back_the_same(spec in arb_spec(), votes in 0u8..5) {
+        let key = SecretKey::from_seed(&[7; 32]).unwrap();
+        let vote = |number: u8| {
+            let vote = Vote {
+                epoch: EpochNumber::new(3),
+                table: TableDigest::from_bytes([4; 32]),
+                statement: StatementDigest::from_bytes([number; 32]),
+                verdict: if number % 2 == 0 { Verdict::Valid } else { Verdict::Invalid },
+            };
+            vote.sign(table_network(), Address::from_bytes([number; 20]), &key)
+        };
+        let told = StatementEvidence {
+            opened: opened(&spec, 2),
+            votes: (0..votes).map(vote).collect(),
+        };
+        let wire = v1::GetEvidenceResponse { statements: vec![(&told).into()] };
+        prop_assert_eq!(evidence(wire.clone()).unwrap(), vec![told]);
+        let too_many = v1::GetEvidenceResponse { statements: vec![wire.statements[0].clone(); 65] };
+        prop_assert!(evidence(too_many).is_err());
     }
 
     #[test]

@@ -168,3 +168,24 @@ fn only_votes_that_count_blame_a_segment_and_are_quoted() {
     let refused = world.task(&job, 2).tries[0].outcome.clone();
     assert_eq!(refused, TryOutcome::RefusedByQuorum("the claim differs".into()));
 }
+
+#[test]
+fn whoever_asks_is_told_every_vote_of_every_statement_second_ones_first() {
+    let mut world = staffed();
+    let job = world.planned(spec(1, 1), 1);
+    assert_eq!(world.network.evidence(&job), Some(vec![]), "nothing is signed yet");
+    let statement = world.prove_all(&job);
+    world.vote(0, statement, Verdict::Valid);
+    world.epoch(2);
+    world.pass(60_000);
+    world.vote(0, statement, Verdict::Invalid);
+    world.vote(1, statement, Verdict::Valid);
+    let told = world.network.evidence(&job).unwrap();
+    let [one] = &told[..] else { panic!("{told:?}") };
+    assert_eq!(one.opened.statement.digest(), statement);
+    let votes: Vec<_> = one.votes.iter().map(|vote| (vote.operator, vote.vote.verdict)).collect();
+    let first = (operator(0), Verdict::Valid);
+    let second = (operator(0), Verdict::Invalid);
+    assert_eq!(votes, [second, first, (operator(1), Verdict::Valid)]);
+    assert_eq!(world.network.evidence(&spec(9, 9).id()), None);
+}
