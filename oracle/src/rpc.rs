@@ -499,6 +499,22 @@ impl Chain {
         .await
     }
 
+    /// A method of a development node's own, such as the one that moves its clock.
+    ///
+    /// # Errors
+    /// See [`RpcError`]; public nodes refuse.
+    pub async fn development(
+        &self,
+        method: &'static str,
+        params: serde_json::Value,
+    ) -> Result<serde_json::Value, RpcError> {
+        self.ask(method, |provider| {
+            let params = params.clone();
+            async move { provider.raw_request(method.into(), params).await }
+        })
+        .await
+    }
+
     /// The tip that the node suggests, in wei per gas; zero where it has no opinion.
     ///
     /// # Errors

@@ -1,13 +1,19 @@
 //! `devnet`: a whole network on this machine.
 
-use std::path::PathBuf;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 
 use clap::Subcommand;
 use tokio::signal::unix::{SignalKind, signal};
 
+use crate::chain;
+use crate::devnet::chain::deployer;
 use crate::devnet::demo::{self, DemoOptions};
+use crate::devnet::layout::NETWORK_FILE;
 use crate::devnet::network::{Devnet, DevnetOptions, REQUESTER};
-use crate::exit::{CliResult, Exit, fail};
+use crate::devnet::rewards::pay_out;
+use crate::exit::{CliResult, Exit, WithExit, fail};
+use crate::network_file::NetworkFile;
 use crate::output::{self, Format};
 use crate::runtime::block_on;
 
@@ -31,6 +37,13 @@ pub enum DevnetCommand {
         /// The input of both jobs: one hexadecimal byte string per line.
         #[arg(long)]
         input: PathBuf,
+    },
+    /// Pay the verifiers of a running devnet: moves its clock past the day, hands out their part of the
+    /// fees, and posts the root under which `operator rewards claim` claims.
+    PayRewards {
+        /// Folder of the devnet.
+        #[arg(long, default_value = "target/devnet")]
+        dir: PathBuf,
     },
 }
 
@@ -78,6 +91,7 @@ pub fn run(command: DevnetCommand, output: Format) -> CliResult {
                     () = told_to_stop()? => Ok(()),
                 }
             }
+            DevnetCommand::PayRewards { dir } => pay_rewards(&dir, output).await,
         }
     })
 }
@@ -94,6 +108,28 @@ fn told_to_stop() -> anyhow::Result<impl Future<Output = ()>> {
             _ = hangup.recv() => {}
         }
     })
+}
+
+async fn pay_rewards(dir: &Path, output: Format) -> CliResult {
+    let file = NetworkFile::read(&dir.join(NETWORK_FILE)).exit(Exit::NotFound)?;
+    let (chain, contracts) = chain::of_network(&file)?;
+    let mut updater = deployer(chain)?;
+    let paid = pay_out(&mut updater, &contracts, dir).await?;
+    let earned = paid.earned.iter().map(|(earner, wei)| (earner.to_string(), wei.to_string()));
+    match output {
+        Format::Json => {
+            let earned: BTreeMap<_, _> = earned.collect();
+            let (file, root) = (paid.file.display().to_string(), paid.root.to_string());
+            let view = serde_json::json!({ "distribution": file, "root": root, "earned": earned });
+            output::json(&view, false)?;
+        }
+        Format::Table => {
+            let rows = earned.map(|(earner, wei)| vec![earner, wei]).collect();
+            output::line(&output::table(&["earner", "earned so far, wei"], rows).to_string());
+            output::line(&format!("posted root {} over {}", paid.root, paid.file.display()));
+        }
+    }
+    Ok(())
 }
 
 /// Runs until it is dropped or a process ends by itself.

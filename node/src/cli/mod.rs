@@ -11,6 +11,7 @@ pub mod jobs;
 pub mod keys;
 pub mod operator;
 pub mod restaking;
+pub mod rewards;
 pub mod roles;
 pub mod store;
 pub mod submit;

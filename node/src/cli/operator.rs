@@ -9,6 +9,7 @@ use hyper::StatusCode;
 use super::doctor::{Finding, report, writable};
 use super::keys::{self, KeysCommand, bls_from};
 use super::restaking::{self, AllocateArgs, OperatorArgs, RegisterArgs, StakeArgs};
+use super::rewards::{self, RewardsCommand};
 use super::roles::ConfigArgs;
 use crate::client::wallet_from;
 use crate::config::{self, KeyConfig, ProverFile, VerifierFile};
@@ -35,6 +36,9 @@ pub enum OperatorCommand {
     Deregister(OperatorArgs),
     /// How an operator stands at the restaking core: delegated, allocated, registered.
     Stake(StakeArgs),
+    /// What verifying has earned, and its claim.
+    #[command(subcommand)]
+    Rewards(RewardsCommand),
 }
 
 /// Runs the command.
@@ -49,6 +53,7 @@ pub fn run(command: OperatorCommand, output: Format) -> CliResult {
         OperatorCommand::Allocate(args) => restaking::allocate(&args, output),
         OperatorCommand::Deregister(args) => restaking::deregister(&args, output),
         OperatorCommand::Stake(args) => restaking::stake(&args, output),
+        OperatorCommand::Rewards(command) => rewards::run(&command, output),
     }
 }
 

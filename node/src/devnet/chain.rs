@@ -75,6 +75,16 @@ fn eigenlayer_artifacts() -> anyhow::Result<PathBuf> {
     )
 }
 
+/// Who owns the contracts and all coins of any development chain, and posts reward roots there.
+///
+/// # Errors
+/// Cannot fail: the key is a constant.
+pub fn deployer(chain: Chain) -> anyhow::Result<Sender> {
+    let mut secret = [0; 32];
+    hex::decode_to_slice(DEPLOYER_SECRET, &mut secret)?;
+    Ok(Sender::new(chain, OracleKey::from_bytes(&secret)?))
+}
+
 impl DevChain {
     /// Waits until the node answers and deploys every contract and program.
     ///
@@ -93,9 +103,7 @@ impl DevChain {
             }
             tokio::time::sleep(POLL).await;
         }
-        let mut secret = [0; 32];
-        hex::decode_to_slice(DEPLOYER_SECRET, &mut secret)?;
-        let mut deployer = Sender::new(chain.clone(), OracleKey::from_bytes(&secret)?);
+        let mut deployer = deployer(chain.clone())?;
         let artifacts = CoreArtifacts::read(&eigenlayer_artifacts()?)?;
         let known = proofgrid_programs::registry();
         let groth16 = known.iter().find(|program| program.name() == GROTH16_PROGRAM);

@@ -3,6 +3,7 @@
 //! ```text
 //! network.toml            for clients: dispatcher, chain, contracts
 //! deployment.toml         what was deployed, for looking at
+//! claims.jsonl            what everybody has earned, once pay was worked out
 //! keys/                   encrypted keys and their one password file
 //! config/<role>.toml      one file per process
 //! data/<role>/            one directory per process
@@ -19,6 +20,9 @@ use crate::keystore;
 
 /// Marks a folder as a development network's, so that only such a folder is ever emptied.
 const MARKER: &str = ".proofgrid-devnet";
+
+/// The network file in the folder.
+pub const NETWORK_FILE: &str = "network.toml";
 
 /// The folder of one development network.
 #[derive(Debug)]
@@ -67,7 +71,7 @@ impl Layout {
     /// The network file for clients.
     #[must_use]
     pub fn network(&self) -> PathBuf {
-        self.root.join("network.toml")
+        self.root.join(NETWORK_FILE)
     }
 
     /// A key file.

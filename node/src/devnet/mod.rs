@@ -11,4 +11,5 @@ pub mod network;
 pub mod planted;
 pub mod process;
 pub mod progress;
+pub mod rewards;
 pub mod summary;

@@ -109,6 +109,11 @@ impl PotBook {
         let mut scan = Scan::new(filter, self.next_block, last, self.scan_blocks_max);
         for _ in 0..QUERIES_PER_LOOK {
             if self.num_pots() >= POTS_MAX {
+                let block = self.next_block;
+                tracing::warn!(
+                    block,
+                    "{POTS_MAX} pots wait; later ones are read when those are out"
+                );
                 return Ok(false);
             }
             let Some(logs) = scan.step(chain).await? else {

@@ -4,6 +4,9 @@ use alloy::rpc::types::{Filter, Log};
 
 use crate::rpc::{Chain, RpcError};
 
+/// Most logs that are collected at once: more than a network writes of one kind in years.
+const LOGS_MAX: usize = 1_000_000;
+
 /// A way through blocks. Nothing is lost by an error: the next step begins where this one did.
 #[derive(Debug)]
 pub(super) struct Scan {
@@ -52,6 +55,10 @@ impl Scan {
         let mut all = Vec::new();
         while let Some(logs) = self.step(chain).await? {
             all.extend(logs);
+            if all.len() > LOGS_MAX {
+                let why = format!("there are more than {LOGS_MAX} logs; ask for fewer blocks");
+                return Err(RpcError::Unusable { what: "eth_getLogs", why });
+            }
         }
         Ok(all)
     }

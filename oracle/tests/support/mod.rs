@@ -110,14 +110,7 @@ pub async fn rpc(
     method: &'static str,
     params: serde_json::Value,
 ) -> serde_json::Value {
-    use alloy::providers::Provider;
-    chain
-        .ask(method, |provider| {
-            let params = params.clone();
-            async move { provider.raw_request(method.into(), params).await }
-        })
-        .await
-        .unwrap()
+    chain.development(method, params).await.unwrap()
 }
 
 pub async fn mine(chain: &Chain, blocks: u64) {
