@@ -13,6 +13,7 @@ use proofgrid_core::limits::{PROOF_BYTES_MAX, SEGMENTS_MAX};
 
 use super::dispute;
 use super::network::{Devnet, DevnetOptions, REQUESTER};
+use super::pay_day;
 use super::progress::{JobProgress, Progress};
 use super::summary::{Checks, JobSummary, Summary};
 use crate::cli::WalletArgs;
@@ -26,7 +27,7 @@ use crate::output::{self, Format, millis};
 /// The program that the demo proves.
 const PROGRAM: &str = "keccak";
 /// Fee that the contract job escrows, in wei.
-const FEE_WEI: u64 = 10_000_000_000_000_000;
+const FEE_WEI: u64 = 1_000_000_000_000_000_000;
 /// Seconds until the demo's jobs are of no use; far beyond what any machine needs.
 const DEADLINE_S: u64 = 3_600;
 /// Pause between two looks at the jobs.
@@ -94,7 +95,10 @@ pub async fn run(options: DemoOptions, output: Format) -> CliResult {
         }
         _ => None,
     };
-    let summary = Summary { jobs: summaries, dispute, total_ms: elapsed_ms(first_submit) };
+    progress.line("pay day: the clock moves on by a day, and operators claim what they earned");
+    let pay_day = pay_day::settle(&mut devnet).await?;
+    let total_ms = elapsed_ms(first_submit);
+    let summary = Summary { jobs: summaries, dispute, pay_day, total_ms };
     let path = devnet.layout().root().join("summary.json");
     summary.write(&path)?;
     match output {
@@ -161,7 +165,7 @@ async fn requester(devnet: &mut Devnet, order: &Order) -> CliResult<(WalletKey, 
     let key = if contract { "newcomer" } else { REQUESTER };
     let wallet = devnet.new_wallet_if_missing(key)?;
     if contract {
-        devnet.fund(&[wallet.address()], U256::from(FEE_WEI) * U256::from(100u64)).await?;
+        devnet.fund(&[wallet.address()], U256::from(FEE_WEI) * U256::from(2u64)).await?;
     }
     let args = SubmitArgs {
         network: devnet.network_args(),

@@ -5,14 +5,16 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use alloy_primitives::U256;
-use anyhow::{Context, bail, ensure};
+use anyhow::{Context, bail};
 use proofgrid_core::ids::{Address, JobId};
 use proofgrid_core::statement::Verdict;
 use proofgrid_core::vote::SignedVote;
 use proofgrid_oracle::deploy::VERIFIERS;
 use serde::{Deserialize, Serialize};
 
+use super::balance::Balance;
 use super::chain::{GROTH16_PROGRAM, TOKEN_WEI};
+use super::commands::run_as;
 use super::network::{Devnet, DevnetOptions};
 use crate::challenge::evidence;
 use crate::client::Client;
@@ -60,19 +62,6 @@ impl std::fmt::Display for Planted {
     }
 }
 
-/// Before and after, in the smallest unit.
-#[derive(Clone, Debug, Serialize)]
-pub struct Balance {
-    /// Whose.
-    pub whose: String,
-    /// Of what.
-    pub what: &'static str,
-    /// Decimal.
-    pub before: String,
-    /// Decimal.
-    pub after: String,
-}
-
 /// What the dispute came to.
 #[derive(Clone, Debug, Serialize)]
 pub struct Dispute {
@@ -108,12 +97,10 @@ impl Dispute {
     /// The operator lost exactly what the rules say, and the challenger was paid.
     #[must_use]
     pub fn succeeded(&self) -> bool {
-        let number = |text: &str| text.parse::<U256>().unwrap_or_default();
         let [shares, reward] = &self.balances[..] else { return false };
         self.slashed == self.slash_expected
-            && number(&shares.before).checked_sub(number(&shares.after))
-                == Some(number(&self.slashed))
-            && number(&reward.after) > number(&reward.before)
+            && shares.lost() == self.slashed.parse().ok()
+            && reward.gained().is_some_and(|gain| !gain.is_zero())
     }
 }
 
@@ -202,7 +189,8 @@ pub async fn settle(
     planted: &Planted,
     job: JobId,
 ) -> CliResult<Dispute> {
-    let operator = devnet.operator(planted.index).context("the planted verifier's operator")?;
+    let operator =
+        *devnet.operators().get(planted.index).context("the planted verifier's operator")?;
     let statement = voted_alone(client, job, operator).await?;
     let challenger = devnet.new_wallet_if_missing(CHALLENGER)?.address();
     let coins = |coins: u64| U256::from(coins) * U256::from(TOKEN_WEI);
@@ -213,22 +201,17 @@ pub async fn settle(
     let reward_before = arena.reward_tokens_of(devnet.chain().chain(), challenger).await?;
 
     let (id, who) = (job.to_string(), operator.to_string());
-    let accused: Accused = cli(devnet, &["challenge", "vote", &id, "--operator", &who]).await?;
+    let accused: Accused =
+        run_as(devnet, CHALLENGER, &["challenge", "vote", &id, "--operator", &who]).await?;
     let case = accused.case.context("the accusation gave no case")?;
     wait_for_second(devnet, accused.executable_at_unix_s.unwrap_or_default()).await?;
-    let executed: Executed = cli(devnet, &["challenge", "execute", &case]).await?;
-    let _sent: serde_json::Value = cli(devnet, &["challenge", "withdraw"]).await?;
+    let executed: Executed = run_as(devnet, CHALLENGER, &["challenge", "execute", &case]).await?;
+    let _sent: serde_json::Value = run_as(devnet, CHALLENGER, &["challenge", "withdraw"]).await?;
 
     let shares_after = shares(devnet, operator).await?;
     let reward_after = arena.reward_tokens_of(devnet.chain().chain(), challenger).await?;
     let wad = devnet.false_valid_wad();
     let expected = shares_before * U256::from(wad) / U256::from(TOKEN_WEI);
-    let balance = |whose: Address, what, before: U256, after: U256| Balance {
-        whose: whose.to_string(),
-        what,
-        before: before.to_string(),
-        after: after.to_string(),
-    };
     Ok(Dispute {
         job: id,
         statement,
@@ -243,8 +226,14 @@ pub async fn settle(
         slashed: executed.slashed,
         slash_expected: expected.to_string(),
         balances: vec![
-            balance(operator, "restaked shares", shares_before, shares_after),
-            balance(challenger, "reward tokens", reward_before, reward_after),
+            Balance::new(
+                "planted verifier",
+                operator,
+                "restaked shares",
+                shares_before,
+                shares_after,
+            ),
+            Balance::new("challenger", challenger, "reward coins", reward_before, reward_after),
         ],
     })
 }
@@ -269,31 +258,6 @@ async fn shares(devnet: &Devnet, operator: Address) -> anyhow::Result<U256> {
     let standing = avs.standing(chain.chain(), operator, VERIFIERS).await?;
     let (_, shares, _) = standing.strategies.first().context("the network has one strategy")?;
     Ok(*shares)
-}
-
-/// Runs this binary as the challenger would, and reads what it prints.
-async fn cli<T: serde::de::DeserializeOwned>(
-    devnet: &Devnet,
-    arguments: &[&str],
-) -> anyhow::Result<T> {
-    let layout = devnet.layout();
-    let mut command = tokio::process::Command::new(devnet.binary());
-    command
-        .args(arguments)
-        .args(["--output", "json", "--network"])
-        .arg(layout.network())
-        .arg("--wallet")
-        .arg(layout.key(CHALLENGER))
-        .arg("--password-file")
-        .arg(layout.password());
-    let done = command.output().await.context("the command could not be started")?;
-    ensure!(
-        done.status.success(),
-        "proofgrid {} failed: {}",
-        arguments.join(" "),
-        String::from_utf8_lossy(&done.stderr).trim()
-    );
-    serde_json::from_slice(&done.stdout).context("the command printed something else")
 }
 
 async fn wait_for_second(devnet: &Devnet, second: u64) -> anyhow::Result<()> {

@@ -2,12 +2,15 @@
 //! demo, for trying things out and for the scenario tests.
 
 pub mod anvil;
+pub mod balance;
 pub mod chain;
+pub mod commands;
 pub mod configs;
 pub mod demo;
 pub mod dispute;
 pub mod layout;
 pub mod network;
+pub mod pay_day;
 pub mod planted;
 pub mod process;
 pub mod progress;

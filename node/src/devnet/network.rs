@@ -323,10 +323,10 @@ impl Devnet {
         self.options.provers
     }
 
-    /// A verifier's operator, by the verifier's position.
+    /// The verifiers' operators, in the order of the verifiers.
     #[must_use]
-    pub fn operator(&self, index: usize) -> Option<Address> {
-        self.operators.get(index).copied()
+    pub fn operators(&self) -> &[Address] {
+        &self.operators
     }
 
     /// What of its stake a verifier loses for `valid` on a refused proof, in 1e-18.

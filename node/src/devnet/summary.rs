@@ -6,8 +6,10 @@ use std::path::Path;
 use anyhow::Context;
 use serde::Serialize;
 
+use super::balance::Balance;
 use super::chain::TOKEN_WEI;
-use super::dispute::{Balance, Dispute};
+use super::dispute::Dispute;
+use super::pay_day::PayDay;
 use crate::job_view::{JobView, percent};
 use crate::output::{self, millis, short};
 
@@ -22,6 +24,8 @@ pub struct Summary {
     /// The dispute; none on a network whose stakes leave no room for one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub dispute: Option<Dispute>,
+    /// What operators were paid.
+    pub pay_day: PayDay,
     /// From the first submit to the last check, milliseconds.
     pub total_ms: u64,
 }
@@ -154,12 +158,13 @@ pub struct Checks {
 }
 
 impl Summary {
-    /// Every job settled and checked, and the dispute ended as the rules say.
+    /// Every job settled and checked, and the dispute and the pay day ended as the rules say.
     #[must_use]
     pub fn succeeded(&self) -> bool {
         !self.jobs.is_empty()
             && self.jobs.iter().all(JobSummary::succeeded)
             && self.dispute.as_ref().is_none_or(Dispute::succeeded)
+            && self.pay_day.succeeded()
     }
 
     /// Writes `summary.json`.
@@ -193,6 +198,15 @@ impl Summary {
         if let Some(dispute) = &self.dispute {
             print_dispute(dispute);
         }
+        let disputed = self.dispute.iter().flat_map(|dispute| &dispute.balances);
+        let row = |balance: &Balance| {
+            let (before, after) = (tokens(&balance.before), tokens(&balance.after));
+            let (whose, account) = (balance.whose.clone(), short(&balance.account));
+            vec![whose, account, balance.what.to_owned(), before, after]
+        };
+        let rows = disputed.chain(&self.pay_day.balances).map(row).collect();
+        let header = ["who", "account", "of", "before", "after"];
+        output::line(&output::table(&header, rows).to_string());
     }
 }
 
@@ -206,12 +220,6 @@ fn print_dispute(dispute: &Dispute) {
         dispute.slash_gas_used,
         tokens(&dispute.slashed)
     ));
-    let row = |balance: &Balance| {
-        let (before, after) = (tokens(&balance.before), tokens(&balance.after));
-        vec![balance.whose.clone(), balance.what.to_owned(), before, after]
-    };
-    let rows = dispute.balances.iter().map(row).collect();
-    output::line(&output::table(&["account", "of", "before", "after"], rows).to_string());
 }
 
 /// An amount of 18 decimals, cut after the sixth.

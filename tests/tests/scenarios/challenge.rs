@@ -78,8 +78,8 @@ pub fn a_false_vote(scenario: &mut Scenario) -> anyhow::Result<()> {
     scenario.wait_for_state(job, "settled")?;
     let stranger = scenario.devnet.new_wallet_if_missing("stranger")?.address();
     scenario.fund(stranger, U256::from(WHOLE))?;
-    let guilty = scenario.devnet.operator(PLANTED).context("four verifiers")?;
-    let honest = scenario.devnet.operator(0).context("four verifiers")?;
+    let guilty = *scenario.devnet.operators().get(PLANTED).context("four verifiers")?;
+    let honest = *scenario.devnet.operators().first().context("four verifiers")?;
 
     let challenger = Challenger {
         scenario,
