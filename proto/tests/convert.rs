@@ -160,7 +160,7 @@ proptest! {
                 epoch: EpochNumber::new(3),
                 table: TableDigest::from_bytes([4; 32]),
                 statement: StatementDigest::from_bytes([number; 32]),
-                verdict: if number % 2 == 0 { Verdict::Valid } else { Verdict::Invalid },
+                verdict: if number.is_multiple_of(2) { Verdict::Valid } else { Verdict::Invalid },
             };
             vote.sign(table_network(), Address::from_bytes([number; 20]), &key)
         };
