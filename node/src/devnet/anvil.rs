@@ -49,7 +49,7 @@ pub fn free_port() -> anyhow::Result<u16> {
 
 /// Number of the first block: the restaking core slashes nobody while fewer blocks than its withdrawal
 /// delay have passed, and that is weeks.
-const FIRST_BLOCK: u64 = 10_000_000;
+pub const FIRST_BLOCK: u64 = 10_000_000;
 /// Gas of a block: the restaking core and our contracts fit one, so a network starts in seconds.
 const BLOCK_GAS: u64 = 500_000_000;
 

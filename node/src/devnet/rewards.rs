@@ -14,10 +14,10 @@ use proofgrid_oracle::rpc::Chain;
 use proofgrid_oracle::sender::Sender;
 use serde_json::json;
 
+use super::anvil::FIRST_BLOCK;
+
 /// File in the network's folder with what everybody has earned, one JSON object a line.
 pub const CLAIMS_FILE: &str = "claims.jsonl";
-/// A development chain is read from its beginning.
-const FIRST_BLOCK: u64 = 0;
 /// Most blocks per log query.
 const SCAN_BLOCKS_MAX: u64 = 10_000;
 /// Looks at the pots after which something is wrong: each reads 80 000 blocks or hands out 512 pots.
@@ -38,8 +38,8 @@ pub struct PaidOut {
     pub earned: Vec<(Address, U256)>,
 }
 
-/// Pays what is in the pots. `updater` is the chain's deployer, who may post roots; the file goes into
-/// `folder`. Without anything new the same root is found again.
+/// Pays what is in the pots; the chain is read from its first block. `updater` is the chain's deployer,
+/// who may post roots; the file goes into `folder`. Without anything new the same root is found again.
 ///
 /// # Errors
 /// When nobody has earned anything yet, the chain cannot be asked, or the core refuses.
