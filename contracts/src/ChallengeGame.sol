@@ -15,9 +15,9 @@ import {IReserve} from "./interfaces/IReserve.sol";
 import {ISlashingCourt} from "./interfaces/ISlashingCourt.sol";
 import {Bn254, G1Point} from "./libraries/Bn254.sol";
 import {Digests} from "./libraries/Digests.sol";
-import {EpochTableBytes} from "./libraries/EpochTableBytes.sol";
 import {FixedGasCall} from "./libraries/FixedGasCall.sol";
 import {MerkleTree} from "./libraries/MerkleTree.sol";
+import {StoredEpoch} from "./libraries/StoredEpoch.sol";
 import {ProgramId, StatementDigest} from "./types/Ids.sol";
 import {
     BatchLeaf,
@@ -35,11 +35,12 @@ contract ChallengeGame is IChallengeGame, Ownable2Step, ReentrancyGuardTransient
         uint64 expiresAt;
     }
 
-    /// @dev Who signed, as the epoch's table says.
+    /// @dev Who signed, as the epoch's table says; `table` is where it is stored.
     struct Signer {
         uint64 epoch;
         uint256 member;
         address operator;
+        address table;
         G1Point key;
         uint128 stake;
     }
@@ -345,8 +346,7 @@ contract ChallengeGame is IChallengeGame, Ownable2Step, ReentrancyGuardTransient
         bytes32 accusation = _accusation(digest, signer.epoch, fault);
         uint128 accused = _accusedStake[accusation] + signer.stake;
         _accusedStake[accusation] = accused;
-        (EpochTableBytes.Header memory header,) = epochTable.epochInfo(signer.epoch);
-        return 3 * uint256(accused) >= header.totalStake;
+        return 3 * uint256(accused) >= StoredEpoch.readTotalStake(signer.table);
     }
 
     /// @dev Whether the statement is refuted, after asking the program's judge if it was not.
@@ -423,8 +423,8 @@ contract ChallengeGame is IChallengeGame, Ownable2Step, ReentrancyGuardTransient
         if (vote.verdict != VERDICT_VALID && vote.verdict != VERDICT_INVALID) {
             revert VerdictUnknown(vote.verdict);
         }
-        signer = _member(vote.epoch, vote.member);
-        (, bytes32 tableDigest,) = epochTable.tableAt(vote.epoch);
+        bytes32 tableDigest;
+        (signer, tableDigest) = _member(vote.epoch, vote.member);
         bytes32 message = Digests.voteMessage(
             block.chainid, address(epochTable), vote.epoch, tableDigest, digest, vote.verdict
         );
@@ -438,20 +438,26 @@ contract ChallengeGame is IChallengeGame, Ownable2Step, ReentrancyGuardTransient
     function _attester(StatementDigest digest, Attested calldata attested)
         private
         view
-        returns (Signer memory)
+        returns (Signer memory signer)
     {
         (uint64 epoch, uint256 nonSigners,) =
             registry.attestationOf(digest, attested.verdict, attested.leaf);
         if ((nonSigners >> attested.member) & 1 == 1) {
             revert MemberDidNotSign(epoch, attested.member);
         }
-        return _member(epoch, attested.member);
+        (signer,) = _member(epoch, attested.member);
     }
 
-    /// @dev A member of an epoch's table; reverts if there is none.
-    function _member(uint64 epoch, uint256 member) private view returns (Signer memory signer) {
+    /// @dev A member of an epoch's table, and the table's digest; reverts if there is none.
+    function _member(uint64 epoch, uint256 member)
+        private
+        view
+        returns (Signer memory signer, bytes32 tableDigest)
+    {
         (signer.epoch, signer.member) = (epoch, member);
-        (signer.operator, signer.key, signer.stake) = epochTable.memberAt(epoch, member);
+        (signer.table, tableDigest,) = epochTable.tableAt(epoch);
+        (signer.operator, signer.key, signer.stake) =
+            StoredEpoch.readMember(signer.table, epoch, member);
     }
 
     /// @dev The signer of the later epoch, of two that are one key.

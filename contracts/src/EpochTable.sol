@@ -23,13 +23,14 @@ contract EpochTable is IEpochTable, Ownable2Step {
     using StoredEpoch for bytes;
     using StoredRoster for bytes;
 
-    /// @dev One slot: of storage, every attestation reads this and nothing else. `supersededAt` is
-    /// the creation of the next epoch, 0 before it.
+    /// @dev One slot: of storage, every attestation reads this and nothing else, unless several are
+    /// excluded. `supersededAt` is the creation of the next epoch, 0 before it. `excluded`: 0 for
+    /// nobody, the place and one for one member, `SEVERAL` if the mask has a slot of its own.
     struct Epoch {
         address pointer;
         uint40 createdAt;
         uint40 supersededAt;
-        bool hasExcluded;
+        uint8 excluded;
     }
 
     /// @dev What a snapshot starts from, in one slot.
@@ -41,6 +42,8 @@ contract EpochTable is IEpochTable, Ownable2Step {
 
     /// @dev Attestation records keep the number in 24 bits; at one epoch a minute that is 31 years.
     uint64 private constant EPOCH_MAX = type(uint24).max;
+    /// @dev Above every place in a table and one.
+    uint8 private constant SEVERAL = type(uint8).max;
 
     /// @notice Whose operators are frozen.
     IRoster public immutable roster;
@@ -124,7 +127,7 @@ contract EpochTable is IEpochTable, Ownable2Step {
         address pointer = data.store();
         uint40 createdAt = uint40(block.timestamp);
         if (head.epoch != 0) _epochs[head.epoch].supersededAt = createdAt;
-        _epochs[epoch] = Epoch(pointer, createdAt, 0, false);
+        _epochs[epoch] = Epoch(pointer, createdAt, 0, 0);
         _head.epoch = uint32(epoch);
         emit EpochCreated(
             epoch,
@@ -139,15 +142,17 @@ contract EpochTable is IEpochTable, Ownable2Step {
 
     /// @inheritdoc IEpochTable
     function exclude(uint64 epoch, uint256 mask) external {
-        if (msg.sender != owner() && msg.sender != court) revert NotOwnerOrCourt(msg.sender);
+        if (msg.sender != court && msg.sender != owner()) revert NotOwnerOrCourt(msg.sender);
         Epoch storage record = _known(epoch);
-        uint256 numMembers = record.pointer.read().headerOf().numMembers;
+        uint256 numMembers = record.pointer.readNumMembers();
         if (mask == 0 || mask >> numMembers != 0) revert NoSuchMember(mask, numMembers);
-        uint256 before = _excluded[epoch];
+        uint256 before = _excludedOf(record, epoch);
         uint256 merged = before | mask;
         if (merged == before) return;
-        _excluded[epoch] = merged;
-        record.hasExcluded = true;
+        bool isOne = merged & (merged - 1) == 0;
+        if (!isOne) _excluded[epoch] = merged;
+        // A place is below 200.
+        record.excluded = isOne ? uint8(Math.log2(merged) + 1) : SEVERAL;
         emit OperatorsExcluded(epoch, mask, merged);
     }
 
@@ -204,7 +209,7 @@ contract EpochTable is IEpochTable, Ownable2Step {
         (tableDigest, snapshotBlock) = pointer.readAnchor();
         uint256 lastBlock = _slashableUntil(snapshotBlock) - _consequenceBlocks;
         if (block.number > lastBlock) revert EpochNotCovered(epoch, block.number, lastBlock);
-        if (record.hasExcluded) excluded = _excluded[epoch];
+        excluded = _excludedOf(record, epoch);
     }
 
     /// @inheritdoc IEpochTable
@@ -213,9 +218,10 @@ contract EpochTable is IEpochTable, Ownable2Step {
         view
         returns (address pointer, bytes32 tableDigest, uint256 excluded)
     {
-        pointer = _known(epoch).pointer;
+        Epoch storage record = _known(epoch);
+        pointer = record.pointer;
         (tableDigest,) = pointer.readAnchor();
-        excluded = _excluded[epoch];
+        excluded = _excludedOf(record, epoch);
     }
 
     /// @inheritdoc IEpochTable
@@ -231,12 +237,7 @@ contract EpochTable is IEpochTable, Ownable2Step {
         view
         returns (address operator, G1Point memory key1, uint128 stake)
     {
-        bytes memory data = _known(epoch).pointer.read();
-        StoredEpoch.Header memory header = data.headerOf();
-        if (index >= header.numMembers) revert MemberUnknown(epoch, index, header.numMembers);
-        uint256 place;
-        (stake, place) = data.memberAt(index, header.stakeBytes);
-        (operator, key1) = StoredRoster.readEntry(header.roster, place);
+        return StoredEpoch.readMember(_known(epoch).pointer, epoch, index);
     }
 
     /// @inheritdoc IEpochTable
@@ -438,6 +439,13 @@ contract EpochTable is IEpochTable, Ownable2Step {
     /// the table names.
     function _slashableUntil(uint64 snapshotBlock) private view returns (uint256) {
         return uint256(snapshotBlock) + 1 + _lookaheadBlocks;
+    }
+
+    /// @dev The excluded members of an epoch.
+    function _excludedOf(Epoch storage record, uint64 epoch) private view returns (uint256) {
+        uint8 excluded = record.excluded;
+        if (excluded == 0) return 0;
+        return excluded == SEVERAL ? _excluded[epoch] : uint256(1) << (excluded - 1);
     }
 
     /// @dev The record of an epoch that exists.

@@ -12,12 +12,23 @@ import {SafeCast} from "@openzeppelin/contracts/utils/math/SafeCast.sol";
 import {IAvsManager} from "./interfaces/IAvsManager.sol";
 import {IEpochTable} from "./interfaces/IEpochTable.sol";
 import {ISlashingCourt} from "./interfaces/ISlashingCourt.sol";
-import {EpochTableBytes} from "./libraries/EpochTableBytes.sol";
+import {StoredEpoch} from "./libraries/StoredEpoch.sol";
 import {StatementDigest} from "./types/Ids.sol";
 
 /// @title SlashingCourt
 contract SlashingCourt is ISlashingCourt, Ownable2Step, ReentrancyGuardTransient {
     using SafeERC20 for IERC20;
+
+    /// @dev A case as it is stored: one slot, because a second one is a thirtieth of a challenge's
+    /// cost. Its operator is the epoch's member, and its statement follows from its id.
+    struct Record {
+        address challenger;
+        uint40 filedAt;
+        uint24 epoch;
+        uint8 member;
+        Fault fault;
+        CaseState state;
+    }
 
     /// @dev The whole.
     uint256 private constant WAD = 1e18;
@@ -50,7 +61,7 @@ contract SlashingCourt is ISlashingCourt, Ownable2Step, ReentrancyGuardTransient
     mapping(StatementDigest statement => bool isLong) public isLongVeto;
     /// @inheritdoc ISlashingCourt
     mapping(address account => uint256 amount) public credits;
-    mapping(bytes32 caseId => Case record) private _cases;
+    mapping(bytes32 caseId => Record record) private _cases;
 
     constructor(
         IAvsManager avsManager_,
@@ -94,14 +105,13 @@ contract SlashingCourt is ISlashingCourt, Ownable2Step, ReentrancyGuardTransient
             emit LongVetoSet(statement);
         }
         _requireRoom(epoch, statement);
-        _cases[caseId] = Case({
+        _cases[caseId] = Record({
             challenger: challenger,
             filedAt: SafeCast.toUint40(block.timestamp),
             epoch: SafeCast.toUint24(epoch),
             member: SafeCast.toUint8(member),
             fault: fault,
-            state: CaseState.Filed,
-            statement: statement
+            state: CaseState.Filed
         });
         emit CaseFiled(caseId, operator, statement, epoch, member, fault, challenger);
     }
@@ -109,8 +119,8 @@ contract SlashingCourt is ISlashingCourt, Ownable2Step, ReentrancyGuardTransient
     /// @inheritdoc ISlashingCourt
     function veto(bytes32 caseId) external {
         if (msg.sender != vetoer) revert NotVetoer(msg.sender);
-        Case storage record = _open(caseId);
-        uint256 until = _executableAt(record);
+        Record storage record = _open(caseId);
+        uint256 until = _executableAt(caseId, record);
         if (block.timestamp >= until) revert VetoClosed(caseId, until);
         record.state = CaseState.Vetoed;
         emit CaseVetoed(caseId);
@@ -118,20 +128,21 @@ contract SlashingCourt is ISlashingCourt, Ownable2Step, ReentrancyGuardTransient
 
     /// @inheritdoc ISlashingCourt
     function execute(bytes32 caseId) external nonReentrant {
-        Case storage record = _open(caseId);
-        uint256 until = _executableAt(record);
+        Record memory record = _open(caseId);
+        address operator = _operatorOf(record);
+        uint256 until = record.filedAt + _windowOf(_statementOf(caseId, operator));
         if (block.timestamp < until) revert VetoOpen(caseId, until);
-        (uint64 epoch, uint256 member) = (record.epoch, record.member);
-        uint256 lastBlock = epochTable.slashableUntil(epoch);
-        if (block.number > lastBlock) revert EvidenceTooLate(epoch, block.number, lastBlock);
-        record.state = CaseState.Executed;
-        (address operator,,) = epochTable.memberAt(epoch, member);
+        uint256 lastBlock = epochTable.slashableUntil(record.epoch);
+        if (block.number > lastBlock) {
+            revert EvidenceTooLate(record.epoch, block.number, lastBlock);
+        }
+        _cases[caseId].state = CaseState.Executed;
         uint256 wad = record.fault == Fault.FalseValid ? _falseValidWad : _equivocationWad;
         uint256 slashed = _slashableStake(operator) * wad / WAD;
         uint256 rewardDown = slashed * _rewardWad / WAD;
         credits[record.challenger] += rewardDown;
         emit CaseExecuted(caseId, operator, record.challenger, slashed, rewardDown);
-        _excludeLive(operator, epoch, member);
+        _excludeLive(operator, record.epoch, record.member);
         avsManager.slash(operator, VERIFIER_SET, wad, _describe(record.fault));
     }
 
@@ -163,8 +174,18 @@ contract SlashingCourt is ISlashingCourt, Ownable2Step, ReentrancyGuardTransient
     }
 
     /// @inheritdoc ISlashingCourt
-    function cases(bytes32 caseId) external view returns (Case memory) {
-        return _cases[caseId];
+    function cases(bytes32 caseId) external view returns (Case memory filed) {
+        Record memory record = _cases[caseId];
+        if (record.state == CaseState.None) return filed;
+        return Case({
+            challenger: record.challenger,
+            filedAt: record.filedAt,
+            epoch: record.epoch,
+            member: record.member,
+            fault: record.fault,
+            state: record.state,
+            statement: _statementOf(caseId, _operatorOf(record))
+        });
     }
 
     /// @inheritdoc ISlashingCourt
@@ -174,12 +195,12 @@ contract SlashingCourt is ISlashingCourt, Ownable2Step, ReentrancyGuardTransient
 
     /// @inheritdoc ISlashingCourt
     function executableAt(bytes32 caseId) external view returns (uint256) {
-        return _executableAt(_open(caseId));
+        return _executableAt(caseId, _open(caseId));
     }
 
     /// @inheritdoc ISlashingCourt
     function caseIdOf(address operator, StatementDigest statement) public pure returns (bytes32) {
-        return keccak256(abi.encode(operator, statement));
+        return StatementDigest.unwrap(statement) ^ keccak256(abi.encode(operator));
     }
 
     /// @dev Sets the operator's bit in the epochs that attestations are accepted of: the newest and,
@@ -200,11 +221,11 @@ contract SlashingCourt is ISlashingCourt, Ownable2Step, ReentrancyGuardTransient
         view
         returns (bool found, uint256 index)
     {
-        (EpochTableBytes.Header memory header,) = epochTable.epochInfo(epoch);
-        (uint256 low, uint256 high) = (0, header.numMembers);
+        (address table,,) = epochTable.tableAt(epoch);
+        (uint256 low, uint256 high) = (0, StoredEpoch.readNumMembers(table));
         while (low < high) {
             uint256 middle = (low + high) / 2;
-            (address other,,) = epochTable.memberAt(epoch, middle);
+            (address other,,) = StoredEpoch.readMember(table, epoch, middle);
             if (other == operator) return (true, middle);
             if (other < operator) low = middle + 1;
             else high = middle;
@@ -228,14 +249,24 @@ contract SlashingCourt is ISlashingCourt, Ownable2Step, ReentrancyGuardTransient
     }
 
     /// @dev The record of a case that is neither vetoed nor executed.
-    function _open(bytes32 caseId) private view returns (Case storage record) {
+    function _open(bytes32 caseId) private view returns (Record storage record) {
         record = _cases[caseId];
         if (record.state != CaseState.Filed) revert CaseNotOpen(caseId, record.state);
     }
 
     /// @dev The first second after the window of a case.
-    function _executableAt(Case storage record) private view returns (uint256) {
-        return record.filedAt + _windowOf(record.statement);
+    function _executableAt(bytes32 caseId, Record memory record) private view returns (uint256) {
+        return record.filedAt + _windowOf(_statementOf(caseId, _operatorOf(record)));
+    }
+
+    /// @dev Whom a case is about.
+    function _operatorOf(Record memory record) private view returns (address operator) {
+        (operator,,) = epochTable.memberAt(record.epoch, record.member);
+    }
+
+    /// @dev What a case is about: `caseIdOf` undone.
+    function _statementOf(bytes32 caseId, address operator) private pure returns (StatementDigest) {
+        return StatementDigest.wrap(caseId ^ keccak256(abi.encode(operator)));
     }
 
     /// @dev Seconds in which cases on a statement can be vetoed.

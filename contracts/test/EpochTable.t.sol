@@ -503,6 +503,13 @@ contract EpochTableTest is Network {
 
     // exclude, setCourt
 
+    function _assertExcluded(uint256 expected) private view {
+        (,, uint256 usable) = epochs.requireUsable(1);
+        assertEq(usable, expected, "of a usable epoch");
+        (,, uint256 any) = epochs.tableAt(1);
+        assertEq(any, expected, "of any epoch");
+    }
+
     function test_Exclude_OnlyAddsBits() external {
         snapshot();
         vm.prank(OWNER);
@@ -525,6 +532,23 @@ contract EpochTableTest is Network {
         assertEq(vm.getRecordedLogs().length, 0, "nothing happened");
         (,, uint256 excluded) = epochs.requireUsable(1);
         assertEq(excluded, 5, "mask");
+    }
+
+    /// @dev One member is kept in the epoch's own slot, several are not: both read the same.
+    function testFuzz_Exclude_KeepsTheUnion(uint256 first, uint256 second) external {
+        snapshot();
+        (first, second) = (bound(first, 1, 7), bound(second, 1, 7));
+        vm.prank(OWNER);
+        epochs.exclude(1, first);
+        _assertExcluded(first);
+        vm.prank(OWNER);
+        epochs.exclude(1, second);
+        _assertExcluded(first | second);
+        vm.warp(block.timestamp + MIN_EPOCH);
+        epochs.snapshot();
+        _assertExcluded(first | second);
+        (,, uint256 excluded) = epochs.requireUsable(2);
+        assertEq(excluded, 0, "the next epoch excludes nobody");
     }
 
     function test_Exclude_ByTheCourt() external {

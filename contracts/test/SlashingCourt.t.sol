@@ -74,6 +74,38 @@ contract SlashingCourtTest is GameNetwork {
         assertTrue(court.isFiled(operatorAt(3), STATEMENT), "filed");
     }
 
+    /// @dev Statement and operator are not stored: they follow from the id and the epoch's table.
+    function test_Cases_SayWhatWasFiled() external {
+        bytes32 first = _file(3, STATEMENT, FALSE_VALID, false);
+        bytes32 second = _file(2, OTHER, EQUIVOCATION, false);
+        _assertCase(first, 3, STATEMENT, FALSE_VALID);
+        _assertCase(second, 2, OTHER, EQUIVOCATION);
+        bytes32 unknown = court.caseIdOf(operatorAt(2), STATEMENT);
+        bytes32 nothing = keccak256(abi.encode(court.cases(unknown)));
+        ISlashingCourt.Case memory empty;
+        assertEq(nothing, keccak256(abi.encode(empty)), "no such case");
+        vm.warp(block.timestamp + VETO);
+        court.execute(second);
+        assertEq(
+            StatementDigest.unwrap(court.cases(second).statement),
+            StatementDigest.unwrap(OTHER),
+            "it stays so"
+        );
+    }
+
+    function testFuzz_CaseIdOf_DiffersByOperatorAndByStatement(
+        address operator,
+        address other,
+        bytes32 statement,
+        bytes32 another
+    ) external view {
+        vm.assume(operator != other && statement != another);
+        bytes32 id = court.caseIdOf(operator, StatementDigest.wrap(statement));
+        assertTrue(id != court.caseIdOf(other, StatementDigest.wrap(statement)), "operator");
+        assertTrue(id != court.caseIdOf(operator, StatementDigest.wrap(another)), "statement");
+        assertTrue(id != court.caseIdOf(other, StatementDigest.wrap(another)), "both");
+    }
+
     function test_File_OnlyTheGame() external {
         vm.expectRevert(
             abi.encodeWithSelector(ISlashingCourt.NotChallengeGame.selector, CHALLENGER)
@@ -429,5 +461,20 @@ contract SlashingCourtTest is GameNetwork {
 
     function _tooLate(uint256 needed, uint256 last) private view returns (bytes memory) {
         return abi.encodeWithSelector(ISlashingCourt.EvidenceTooLate.selector, _epoch, needed, last);
+    }
+
+    function _assertCase(
+        bytes32 caseId,
+        uint256 member,
+        StatementDigest statement,
+        ISlashingCourt.Fault fault
+    ) private view {
+        ISlashingCourt.Case memory filed = court.cases(caseId);
+        bytes32 digest = StatementDigest.unwrap(statement);
+        assertEq(StatementDigest.unwrap(filed.statement), digest, "statement");
+        assertEq(filed.member, member, "member");
+        assertEq(filed.epoch, _epoch, "epoch");
+        assertEq(filed.challenger, CHALLENGER, "challenger");
+        assertTrue(filed.fault == fault, "fault");
     }
 }

@@ -149,7 +149,10 @@ interface ISlashingCourt {
     /// @notice What is kept of a case; state `None` if there is none.
     function cases(bytes32 caseId) external view returns (Case memory);
 
-    /// @notice The id of the one case that there can be on an operator and a statement.
+    /// @notice The id of the one case that there can be on an operator and a statement: the
+    /// statement's digest, blinded with the hash of the operator. Nobody can bring two cases under
+    /// one id, because both are hashes; and the statement need not be stored, because it follows
+    /// from the id and the operator.
     function caseIdOf(address operator, StatementDigest statement) external pure returns (bytes32);
 
     /// @notice Whether there is or was a case on this operator and statement.

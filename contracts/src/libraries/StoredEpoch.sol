@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity 0.8.37;
 
+import {IEpochTable} from "../interfaces/IEpochTable.sol";
 import {Bn254, G1Point, G2Point} from "./Bn254.sol";
 import {DataContract} from "./DataContract.sol";
 import {EpochTableBytes} from "./EpochTableBytes.sol";
@@ -18,6 +19,9 @@ library StoredEpoch {
     uint256 private constant INDEX_BYTES = 1;
     /// @dev Where the part that a quorum needs begins; it reaches to the header's end.
     uint256 private constant QUORUM_OFFSET = 72;
+    /// @dev Where the roster's address is, and behind it the number of members.
+    uint256 private constant ROSTER_OFFSET = 280;
+    uint256 private constant COUNTS_OFFSET = 300;
 
     /// @dev The header, in the order of its bytes.
     struct Header {
@@ -105,15 +109,6 @@ library StoredEpoch {
         header.stakeBytes = uint8(epoch.wordAt(301) >> 248);
     }
 
-    /// @notice The member at `index`, which must be below the number of members.
-    function memberAt(bytes memory epoch, uint256 index, uint256 stakeBytes)
-        internal
-        pure
-        returns (uint128 stake, uint256 place)
-    {
-        return _split(epoch.wordAt(_lengthOf(index, stakeBytes)), stakeBytes);
-    }
-
     /// @notice The table of docs/protocol.md section 3 that this epoch and its roster make, under
     /// the fixed part `head`.
     function table(
@@ -150,6 +145,33 @@ library StoredEpoch {
     {
         bytes memory anchor = DataContract.read(pointer, 0, 40);
         return (bytes32(anchor.wordAt(0)), uint64(anchor.wordAt(32) >> 192));
+    }
+
+    /// @notice How many members a stored epoch has.
+    function readNumMembers(address pointer) internal view returns (uint256) {
+        return DataContract.read(pointer, COUNTS_OFFSET, 1).wordAt(0) >> 248;
+    }
+
+    /// @notice The sum of a stored epoch's stakes.
+    function readTotalStake(address pointer) internal view returns (uint128) {
+        return uint128(DataContract.read(pointer, QUORUM_OFFSET, 16).wordAt(0) >> 128);
+    }
+
+    /// @notice The member at `index` of a stored epoch, whose number is told to who asks for one
+    /// that there is not. Nothing but the member is read.
+    function readMember(address pointer, uint64 epoch, uint256 index)
+        internal
+        view
+        returns (address operator, G1Point memory key1, uint128 stake)
+    {
+        uint256 tail = DataContract.read(pointer, ROSTER_OFFSET, 22).wordAt(0);
+        uint256 numMembers = (tail >> 88) & 0xff;
+        uint256 stakeBytes = (tail >> 80) & 0xff;
+        if (index >= numMembers) revert IEpochTable.MemberUnknown(epoch, index, numMembers);
+        bytes memory entry = DataContract.read(pointer, _lengthOf(index, stakeBytes), 32);
+        uint256 place;
+        (stake, place) = _split(entry.wordAt(0), stakeBytes);
+        (operator, key1) = StoredRoster.readEntry(address(uint160(tail >> 96)), place);
     }
 
     /// @notice What a quorum needs of a stored epoch.
