@@ -29,7 +29,8 @@ pub enum DevnetCommand {
         #[command(flatten)]
         size: SizeArgs,
     },
-    /// Start a network, settle one job by gRPC and one by contract, check both, and stop.
+    /// Start a network, settle one job by gRPC, one by contract and a disputed one, check all, have a
+    /// planted verifier slashed, pay the others, and stop.
     Demo {
         /// What to start.
         #[command(flatten)]

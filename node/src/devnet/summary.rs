@@ -211,15 +211,16 @@ impl Summary {
 }
 
 fn print_dispute(dispute: &Dispute) {
-    output::line(&format!("the dispute: {}", dispute.accusation));
-    output::line(&format!(
-        "challenged by {} ({} gas), slashed in {} ({} gas) by {}",
-        short(&dispute.challenger),
-        dispute.challenge_gas_used,
-        short(&dispute.slash_tx_hash),
-        dispute.slash_gas_used,
-        tokens(&dispute.slashed)
-    ));
+    let gas = |gas: u64| format!("{gas} gas");
+    let rows = vec![
+        vec!["voted valid".to_owned(), short(&dispute.operator)],
+        vec!["refused statement".into(), short(&dispute.statement)],
+        vec!["challenged by".into(), short(&dispute.challenger)],
+        vec!["committed, revealed, upheld".into(), gas(dispute.challenge_gas_used)],
+        vec!["slashed by".into(), tokens(&dispute.slashed) + " shares"],
+        vec!["slash".into(), gas(dispute.slash_gas_used)],
+    ];
+    output::line(&output::table(&["the dispute", ""], rows).to_string());
 }
 
 /// An amount of 18 decimals, cut after the sixth.
