@@ -46,12 +46,12 @@ pub enum ClaimError {
     },
     /// The file is not what a root was made of.
     #[error(
-        "no root {root:?} was posted to {coordinator}, so the file is not a whole distribution of this \
+        "no root {root} was posted to {coordinator}, so the file is not a whole distribution of this \
          network's core; fetch the one that belongs to the newest root"
     )]
     RootUnknown {
-        /// Of the file.
-        root: Option<B256>,
+        /// Of the file; zero for an empty one.
+        root: B256,
         /// The core's contract.
         coordinator: Address,
     },
@@ -193,7 +193,7 @@ async fn claimable_root(
     };
     let coordinator = payroll.coordinator;
     let PostedRoot { index, active_at, is_disabled } =
-        posted.ok_or(ClaimError::RootUnknown { root, coordinator })?;
+        posted.ok_or(ClaimError::RootUnknown { root: root.unwrap_or_default(), coordinator })?;
     let now = chain.latest().await?.timestamp;
     if is_disabled {
         return Err(ClaimError::RootDisabled { index });
