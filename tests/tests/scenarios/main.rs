@@ -29,6 +29,7 @@ mod no_proof;
 mod object_store;
 mod outage;
 mod pause_prover;
+mod pay_day;
 mod random_faults;
 mod reconnect;
 mod reorg;
@@ -196,6 +197,15 @@ fn groups() -> Vec<Group> {
         group("dissent", dissent::network, [case("dissent", dissent::run)]),
         group("challenge", challenge::network, [case("false_vote", challenge::a_false_vote)]),
         group("restaking", usual, [case("operator_joins", restaking::joins_and_leaves)]),
+        group(
+            "restaking",
+            usual,
+            [
+                case("operator_joins", restaking::joins_and_leaves),
+                // Moves the clock by a day.
+                case("pay_day", pay_day::run),
+            ],
+        ),
         group("2/3 online", stake::network_with_quorum, [case("stake_a_third", stake::a_third)]),
         group(
             "5/9 online",
