@@ -196,7 +196,6 @@ fn groups() -> Vec<Group> {
         ),
         group("dissent", dissent::network, [case("dissent", dissent::run)]),
         group("challenge", challenge::network, [case("false_vote", challenge::a_false_vote)]),
-        group("restaking", usual, [case("operator_joins", restaking::joins_and_leaves)]),
         group(
             "restaking",
             usual,
