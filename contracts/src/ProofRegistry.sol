@@ -7,12 +7,19 @@ import {Ownable2Step} from "@openzeppelin/contracts/access/Ownable2Step.sol";
 import {IEpochTable} from "./interfaces/IEpochTable.sol";
 import {IProofRegistry} from "./interfaces/IProofRegistry.sol";
 import {Bn254, G1Point} from "./libraries/Bn254.sol";
+import {ChainJudge} from "./libraries/ChainJudge.sol";
 import {Digests} from "./libraries/Digests.sol";
 import {MerkleTree} from "./libraries/MerkleTree.sol";
 import {Quorum} from "./libraries/Quorum.sol";
 import {StoredEpoch} from "./libraries/StoredEpoch.sol";
 import {BatchRoot, ManifestDigest, ProgramId, StatementDigest} from "./types/Ids.sol";
-import {BatchLeaf, VERDICT_INVALID, VERDICT_VALID} from "./types/Protocol.sol";
+import {
+    BatchLeaf,
+    SegmentRecord,
+    Statement,
+    VERDICT_INVALID,
+    VERDICT_VALID
+} from "./types/Protocol.sol";
 
 /// @title ProofRegistry
 contract ProofRegistry is IProofRegistry, Ownable2Step {
@@ -28,6 +35,7 @@ contract ProofRegistry is IProofRegistry, Ownable2Step {
     struct StatementRecord {
         Standing standing;
         uint64 contestedUntil;
+        uint64 provedAt;
     }
 
     /// @dev Stopped is for good.
@@ -94,12 +102,37 @@ contract ProofRegistry is IProofRegistry, Ownable2Step {
     }
 
     /// @inheritdoc IProofRegistry
+    function verifyDirect(
+        Statement calldata statement,
+        SegmentRecord calldata record,
+        bytes calldata envelope
+    ) external returns (StatementDigest digest) {
+        digest = Digests.statementDigest(statement);
+        StatementRecord storage known = _statements[digest];
+        if (known.provedAt != 0) return digest;
+        if (known.standing != Standing.None) revert StatementClosed(digest, known.standing);
+        if (!isManifestAccepted(statement.programId, statement.manifest)) {
+            revert ManifestNotAccepted(statement.programId, statement.manifest);
+        }
+        address verifier = ChainJudge.requireValid(
+            challengeGame, epochTable.currentEpoch(), digest, statement, record, envelope
+        );
+        known.provedAt = uint64(block.timestamp);
+        emit StatementProved(digest, statement.programId, verifier);
+    }
+
+    /// @inheritdoc IProofRegistry
     function dispute(
         StatementDigest statement,
         BatchLeaf calldata validLeaf,
         BatchLeaf calldata invalidLeaf
     ) external {
-        _requireAttested(statement, VERDICT_VALID, validLeaf);
+        // What the chain found valid itself needs nobody's signature for it.
+        if (_statements[statement].provedAt == 0) {
+            _requireAttested(statement, VERDICT_VALID, validLeaf);
+        } else if (!_isIncluded(statement, VERDICT_VALID, validLeaf)) {
+            revert LeafNotAttested(statement, VERDICT_VALID, validLeaf.root);
+        }
         _requireAttested(statement, VERDICT_INVALID, invalidLeaf);
         if (_statements[statement].standing != Standing.None) return;
         _statements[statement].standing = Standing.Disputed;
@@ -114,8 +147,10 @@ contract ProofRegistry is IProofRegistry, Ownable2Step {
 
     /// @inheritdoc IProofRegistry
     function withdrawLeaf(StatementDigest statement) external onlyChallengeGame {
-        if (_statements[statement].standing != Standing.None) return;
-        _statements[statement].standing = Standing.Withdrawn;
+        StatementRecord storage record = _statements[statement];
+        // A proof that the chain has judged was shown to everybody.
+        if (record.standing != Standing.None || record.provedAt != 0) return;
+        record.standing = Standing.Withdrawn;
         emit StatementWithdrawn(statement);
     }
 
@@ -168,10 +203,11 @@ contract ProofRegistry is IProofRegistry, Ownable2Step {
     {
         // What `leafFinality` would say, in the one order that a contract pays least for.
         if (!_isIncluded(statement, VERDICT_VALID, leaf)) return false;
-        uint256 attestedAt = _attestations[leaf.root][leaf.count].attestedAt;
-        if (attestedAt == 0) return false;
         StatementRecord storage record = _statements[statement];
         if (record.standing != Standing.None) return false;
+        if (record.provedAt != 0) return true;
+        uint256 attestedAt = _attestations[leaf.root][leaf.count].attestedAt;
+        if (attestedAt == 0) return false;
         if (!hard) return true;
         return block.timestamp >= attestedAt + challengeSeconds
             && block.timestamp >= record.contestedUntil;
@@ -184,8 +220,11 @@ contract ProofRegistry is IProofRegistry, Ownable2Step {
         returns (Finality)
     {
         if (!_isIncluded(statement, verdict, leaf)) return Finality.Unknown;
-        Finality batch = _finality(_attestations[leaf.root][leaf.count].attestedAt);
-        return batch == Finality.Unknown ? batch : _standing(statement, verdict, batch);
+        StatementRecord memory record = _statements[statement];
+        bool proved = record.provedAt != 0 && verdict == VERDICT_VALID;
+        Finality batch =
+            proved ? Finality.Hard : _finality(_attestations[leaf.root][leaf.count].attestedAt);
+        return batch == Finality.Unknown ? batch : _standing(record, verdict, batch);
     }
 
     /// @inheritdoc IProofRegistry
@@ -233,6 +272,11 @@ contract ProofRegistry is IProofRegistry, Ownable2Step {
     /// @inheritdoc IProofRegistry
     function standingOf(StatementDigest statement) external view returns (Standing) {
         return _statements[statement].standing;
+    }
+
+    /// @inheritdoc IProofRegistry
+    function provedAt(StatementDigest statement) external view returns (uint64) {
+        return _statements[statement].provedAt;
     }
 
     /// @inheritdoc IProofRegistry
@@ -334,19 +378,20 @@ contract ProofRegistry is IProofRegistry, Ownable2Step {
         return root == BatchRoot.unwrap(leaf.root);
     }
 
-    /// @dev Finality of an attested leaf in a batch of this finality. A dispute overrides it for
-    /// either verdict; a refutation, a withdrawal and a contest are about the valid one only.
-    function _standing(StatementDigest statement, uint8 verdict, Finality batch)
+    /// @dev Finality of a leaf that is known and would be of this finality. A dispute overrides it
+    /// for either verdict, and an attested `invalid` of what the chain found valid is one; a
+    /// refutation, a withdrawal and a contest are about the valid one only.
+    function _standing(StatementRecord memory record, uint8 verdict, Finality batch)
         private
         view
         returns (Finality)
     {
-        StatementRecord memory record = _statements[statement];
         if (record.standing == Standing.Disputed) return Finality.Disputed;
-        if (verdict != VERDICT_VALID) return batch;
+        bool proved = record.provedAt != 0;
+        if (verdict != VERDICT_VALID) return proved ? Finality.Disputed : batch;
         if (record.standing == Standing.Refuted) return Finality.Refuted;
         if (record.standing == Standing.Withdrawn) return Finality.Withdrawn;
-        return block.timestamp < record.contestedUntil ? Finality.Soft : batch;
+        return !proved && block.timestamp < record.contestedUntil ? Finality.Soft : batch;
     }
 
     /// @dev Finality of a batch that was attested at this second; 0 is never.

@@ -171,7 +171,8 @@ contract RaceRounds is IRaceRounds, Ownable2Step {
         bool valid = verdict == VERDICT_VALID;
         entry.state = valid ? CommitmentState.Valid : CommitmentState.Invalid;
         if (valid) {
-            IProofRegistry.BatchStatus memory status = registry.statusOf(s.leaf.root, s.leaf.count);
+            IProofRegistry.BatchStatus memory status =
+                Statements.certifiedBy(registry, statement, s.leaf);
             // Epochs have 24 bits and masks 200 in the registry's own record.
             entry.epoch = uint24(status.epoch);
             entry.nonSigners = uint200(status.nonSigners);

@@ -111,9 +111,10 @@ contract TaskManager is ITaskManager {
         if (finality != IProofRegistry.Finality.Hard) {
             revert StatementNotVerified(statement, finality);
         }
+        IProofRegistry.BatchStatus memory status =
+            Statements.certifiedBy(registry, statement, s.leaf);
         job.state = JobState.Settled;
         emit JobSettled(jobId, statement, vault.feeOf(jobId), workUnits);
-        IProofRegistry.BatchStatus memory status = registry.statusOf(s.leaf.root, s.leaf.count);
         IFeeVault.Signing[] memory signings = new IFeeVault.Signing[](1);
         signings[0] = IFeeVault.Signing(status.epoch, status.nonSigners);
         vault.settle(jobId, job.requester, _payees(s.records), signings);

@@ -337,6 +337,20 @@ contract RaceRoundsTest is MoneyNetwork {
         races.judge(_job, proverAt(0), 1, s);
     }
 
+    /// @dev The chain's own judgement makes it hard at once, but names no signers to be paid.
+    function test_Judge_NeedsACertificateAlsoOfWhatTheChainJudged() external {
+        StatementDigest statement = _commit(0);
+        _reveal(0, statement);
+        (ITaskManager.Settlement memory s,) = settlementBy(_job, proverAt(0));
+        ledger.prove(statement);
+        vm.expectRevert(
+            abi.encodeWithSelector(ITaskManager.StatementUncertified.selector, statement)
+        );
+        races.judge(_job, proverAt(0), 1, s);
+        certifyAs(statement, 1, 0);
+        races.judge(_job, proverAt(0), 1, s);
+    }
+
     /// @dev A statement with another's record in it is not the prover's own word.
     function test_Judge_RefusesAStatementOfSeveralProvers() external {
         address[] memory both = new address[](2);

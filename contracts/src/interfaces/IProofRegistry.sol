@@ -3,7 +3,7 @@ pragma solidity 0.8.37;
 
 import {G1Point, G2Point} from "../libraries/Bn254.sol";
 import {BatchRoot, ManifestDigest, ProgramId, StatementDigest} from "../types/Ids.sol";
-import {BatchLeaf} from "../types/Protocol.sol";
+import {BatchLeaf, SegmentRecord, Statement} from "../types/Protocol.sol";
 import {IEpochTable} from "./IEpochTable.sol";
 
 /// @title What the verifier set has attested
@@ -12,6 +12,8 @@ import {IEpochTable} from "./IEpochTable.sol";
 /// over. A statement that is attested with both verdicts is disputed, one whose proof was refused
 /// on-chain is refuted, one whose proof nobody would show is withdrawn: it never reads as verified
 /// again. While a proof is being asked for, its statement is contested: it does not read as hard.
+/// A statement of one segment whose program the chain can judge needs no quorum: `verifyDirect`
+/// judges its proof, and it reads as verified and hard at once.
 /// @dev Who may lie: callers (a certificate is checked from bytes that the contract knows) and up
 /// to a third of the stake. Two thirds of the stake can attest anything.
 interface IProofRegistry {
@@ -84,6 +86,10 @@ interface IProofRegistry {
     event StatementWithdrawn(StatementDigest indexed statement);
     /// @notice The statement does not read as hard before `until`.
     event StatementContested(StatementDigest indexed statement, uint64 until);
+    /// @notice The chain judged the statement's proof itself, by this verifier, and found it valid.
+    event StatementProved(
+        StatementDigest indexed statement, ProgramId indexed program, address verifier
+    );
     /// @notice The challenge game was named.
     event ChallengeGameSet(address game);
     /// @notice A manifest became the program's current one; earlier ones stay accepted.
@@ -121,6 +127,20 @@ interface IProofRegistry {
     error AddressZero();
     /// @notice A statement cannot be contested for so long.
     error ContestTooLong(uint64 until, uint256 latest);
+    /// @notice A statement with a standing cannot be verified any more.
+    error StatementClosed(StatementDigest statement, Standing standing);
+    /// @notice No judge of the program decides about proofs from their bytes.
+    error ProgramNotJudged(ProgramId program);
+    /// @notice The program's judge counts from a later epoch on.
+    error JudgeTooYoung(uint64 epoch, uint64 fromEpoch);
+    /// @notice The judge wants more gas than any judge gets.
+    error JudgeTooCostly(address judge, uint256 gasNeeded, uint256 limit);
+    /// @notice The statement is more than this one record of segment 0 with one item.
+    error StatementNotOneSegment(StatementDigest statement);
+    /// @notice The bytes are not those of the record's digest.
+    error BytesDiffer(bytes32 expected, bytes32 got);
+    /// @notice The judge refuses the proof.
+    error ProofRefused(StatementDigest statement);
     /// @notice A digest that must not be zero is zero.
     error DigestZero();
     /// @notice The manifest is the program's current one already, or was stopped.
@@ -136,7 +156,22 @@ interface IProofRegistry {
     /// same epoch, within the challenge window.
     function augment(Certificate calldata certificate) external;
 
-    /// @notice Marks a statement as disputed, given a leaf of either verdict in attested batches.
+    /// @notice Has the chain judge the one proof of a statement, by its program's judge in the
+    /// challenge game's register. From then on every leaf of the statement as valid reads as verified
+    /// and hard, contested or not, whoever attested it; its own leaf alone is enough (root
+    /// `keccak256(0x00 || statement || 1)`, count 1, index 0, no path). A refused proof reverts and
+    /// marks nothing; a repeated call changes nothing. Anyone may call it; bring the judge's
+    /// `gasNeeded` and more, or it reverts.
+    /// @dev What is judged is the proof. Who is named as its prover, and for how much work, is
+    /// nobody's word here: without a certificate the statement pays nobody (`ITaskManager.settle`).
+    function verifyDirect(
+        Statement calldata statement,
+        SegmentRecord calldata record,
+        bytes calldata envelope
+    ) external returns (StatementDigest digest);
+
+    /// @notice Marks a statement as disputed, given a leaf of either verdict in attested batches. One
+    /// that the chain found valid needs only the invalid leaf attested.
     function dispute(
         StatementDigest statement,
         BatchLeaf calldata validLeaf,
@@ -147,7 +182,8 @@ interface IProofRegistry {
     /// @dev Only the challenge game.
     function refute(StatementDigest statement) external;
 
-    /// @notice Marks a statement as withdrawn, if it has no other standing.
+    /// @notice Marks a statement as withdrawn, if it has no other standing and the chain has not
+    /// judged its proof.
     /// @dev Only the challenge game.
     function withdrawLeaf(StatementDigest statement) external;
 
@@ -173,14 +209,15 @@ interface IProofRegistry {
     /// @notice Whether the statement is attested as valid: from the attestation on (`hard` false),
     /// or only after the challenge window and uncontested (`hard` true). False for a statement with
     /// a standing, an unknown batch or a leaf that is not in it; reverts for an index or path that
-    /// no batch of that count has.
+    /// no batch of that count has. Once the chain judged the proof, the batch needs not be attested.
     function isVerified(StatementDigest statement, BatchLeaf calldata leaf, bool hard)
         external
         view
         returns (bool);
 
     /// @notice How far a statement with this verdict is settled through this leaf. As valid, a
-    /// contested statement is soft at most, and `Refuted` or `Withdrawn` if it is that.
+    /// contested statement is soft at most, and `Refuted` or `Withdrawn` if it is that. Of one that
+    /// the chain found valid, the valid leaf is hard, and an attested invalid one disputed.
     function leafFinality(StatementDigest statement, uint8 verdict, BatchLeaf calldata leaf)
         external
         view
@@ -198,6 +235,9 @@ interface IProofRegistry {
 
     /// @notice What became of the statement beside its attestations.
     function standingOf(StatementDigest statement) external view returns (Standing);
+
+    /// @notice When the chain judged the statement's proof and found it valid; 0 if it did not.
+    function provedAt(StatementDigest statement) external view returns (uint64);
 
     /// @notice Before this second the statement does not read as hard; 0 if it was never contested.
     function contestedUntil(StatementDigest statement) external view returns (uint64);

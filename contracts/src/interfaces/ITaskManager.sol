@@ -155,6 +155,8 @@ interface ITaskManager {
     error ManifestNotAccepted(ProgramId programId, ManifestDigest manifest);
     /// @notice The statement is not attested as valid, or not yet hard, or disputed.
     error StatementNotVerified(StatementDigest statement, IProofRegistry.Finality finality);
+    /// @notice The chain judged the proof, but no certificate says whose it is.
+    error StatementUncertified(StatementDigest statement);
     /// @notice The caller has no credit.
     error NothingToWithdraw(address account);
     /// @notice Credit cannot be sent to nobody.
@@ -170,6 +172,7 @@ interface ITaskManager {
     /// @notice Splits the fee: provers of the statement by work units, rounded down, the members
     /// that signed its certificate, and the reserve, as the vault's split says; what rounding leaves
     /// goes back to the requester. Anyone may call it. Bonds locked for the job's tasks are freed.
+    /// The leaf must be in an attested batch, which may still be soft if the chain judged the proof.
     function settle(JobId jobId, Settlement calldata settlement) external;
 
     /// @notice Splits the fee of a race that a round has decided: its winners by stake, the members

@@ -53,6 +53,17 @@ library Statements {
         );
     }
 
+    /// @notice The attested batch that names the statement's payees and signers. A statement may be
+    /// hard without one, because the chain judged its proof; but a proof does not say whose it is.
+    function certifiedBy(
+        IProofRegistry registry,
+        StatementDigest statement,
+        BatchLeaf calldata leaf
+    ) internal view returns (IProofRegistry.BatchStatus memory status) {
+        status = registry.statusOf(leaf.root, leaf.count);
+        if (status.attestedAt == 0) revert ITaskManager.StatementUncertified(statement);
+    }
+
     /// @notice When an attested statement is hard at the earliest: after its batch's window, and
     /// not while it is contested.
     function hardAt(IProofRegistry registry, StatementDigest statement, BatchLeaf calldata leaf)

@@ -62,6 +62,7 @@ contract RegistryDouble {
     EpochDouble public immutable epochTable = new EpochDouble();
     uint64 public challengeSeconds;
     mapping(StatementDigest statement => bool disputed) public isDisputed;
+    mapping(StatementDigest statement => bool proved) public isProved;
     mapping(StatementDigest statement => uint64 until) public contestedUntil;
     mapping(BatchRoot root => IProofRegistry.BatchStatus status) private _batches;
     mapping(ManifestDigest manifest => bool stopped) private _stopped;
@@ -79,6 +80,11 @@ contract RegistryDouble {
         status.attestedAt = uint64(block.timestamp);
         status.hardAt = status.attestedAt + challengeSeconds;
         return true;
+    }
+
+    /// @dev The chain judged the proof; whether a batch is attested does not matter any more.
+    function prove(StatementDigest statement) external {
+        isProved[statement] = true;
     }
 
     function dispute(StatementDigest statement) external {
@@ -101,6 +107,7 @@ contract RegistryDouble {
         bytes32 own = keccak256(abi.encodePacked(bytes1(0x00), statement, verdict));
         IProofRegistry.BatchStatus memory status = statusOf(leaf.root, leaf.count);
         if (BatchRoot.unwrap(leaf.root) != own) return IProofRegistry.Finality.Unknown;
+        if (isProved[statement] && verdict == 1) return IProofRegistry.Finality.Hard;
         if (status.attestedAt == 0) return IProofRegistry.Finality.Unknown;
         if (isDisputed[statement]) return IProofRegistry.Finality.Disputed;
         if (verdict == 1 && block.timestamp < contestedUntil[statement]) {
