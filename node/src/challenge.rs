@@ -16,6 +16,7 @@ use proofgrid_core::vote::SignedVote;
 use proofgrid_judge::{Judge, JudgeConfig, JudgeRequest, Judged};
 use proofgrid_oracle::challenge::{Accusation, Arena, ChallengeError, Salt};
 use proofgrid_oracle::finality::FinalityPolicy;
+use proofgrid_oracle::mirror;
 use proofgrid_oracle::rpc::Chain;
 use proofgrid_oracle::view::ChainViewClient;
 use proofgrid_proofs::program::Binding;
@@ -25,7 +26,6 @@ use proofgrid_proto::v1;
 use crate::chain;
 use crate::client::{Client, refused, timed};
 use crate::exit::{CliResult, Exit, ExitError, WithExit, fail};
-use crate::mirror;
 use crate::network_file::NetworkFile;
 
 /// Where the bytes of proofs are looked for: files first, then mirrors.
@@ -86,19 +86,15 @@ impl ProofSources {
                 return Ok(bytes);
             }
         }
-        let mut last = anyhow!(
-            "no file holds the proof of segment {}, {}; give it with --proof, or a verifier's mirror \
-             with --mirror",
-            record.index,
-            record.proof
-        );
-        for url in &self.mirrors {
-            match mirror::read_proof(url, record.proof).await {
-                Ok(bytes) => return Ok(bytes),
-                Err(error) => last = error,
-            }
-        }
-        Err(last)
+        mirror::read_from_any(&self.mirrors, record.proof).await.map_err(|last| match last {
+            Some(error) => error.into(),
+            None => anyhow!(
+                "no file holds the proof of segment {}, {}; give it with --proof, or a verifier's \
+                 mirror with --mirror",
+                record.index,
+                record.proof
+            ),
+        })
     }
 }
 

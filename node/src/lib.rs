@@ -12,7 +12,6 @@ pub mod devnet;
 pub mod exit;
 pub mod job_view;
 pub mod keystore;
-pub mod mirror;
 pub mod network_file;
 pub mod node_api;
 pub mod output;

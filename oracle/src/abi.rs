@@ -394,28 +394,45 @@ sol! {
             uint128 signedStake,
             uint128 totalStake
         );
+        event StatementProved(
+            bytes32 indexed statement,
+            bytes32 indexed program,
+            address verifier
+        );
         function attest(Certificate calldata certificate) external;
+        function verifyDirect(
+            Statement calldata statement,
+            SegmentRecord calldata record,
+            bytes calldata envelope
+        ) external returns (bytes32 digest);
         function registerProgram(bytes32 program, bytes32 manifest) external;
         function setChallengeGame(address game) external;
-        function challengeGame() external view returns (address);
         function isVerified(bytes32 statement, BatchLeaf calldata leaf, bool hard)
             external view returns (bool);
+        function leafFinality(bytes32 statement, uint8 verdict, BatchLeaf calldata leaf)
+            external view returns (Finality);
         function statusOf(bytes32 root, uint32 count)
             external view returns (BatchStatus memory status);
         function programs(bytes32 program) external view returns (Program memory);
         function isManifestAccepted(bytes32 program, bytes32 manifest) external view returns (bool);
         function epochTable() external view returns (address);
+        function challengeGame() external view returns (address);
         function challengeSeconds() external view returns (uint64);
+        function provedAt(bytes32 statement) external view returns (uint64);
         error AddressZero();
         error AlreadySet(address current);
         error BatchUnknown(bytes32 root, uint32 count);
+        error BytesDiffer(bytes32 expected, bytes32 got);
         error CertificateInvalid(bytes32 message);
         error ContestTooLong(uint64 until, uint256 latest);
         error CoordinateNotReduced(uint256 coordinate);
         error DigestZero();
         error EpochDiffers(uint64 expected, uint64 got);
         error ExcludedSigner(uint256 bits);
+        error GasTooLow(uint256 available, uint256 needed);
         error HashToCurveExhausted(bytes32 message);
+        error JudgeTooCostly(address judge, uint256 gasNeeded, uint256 limit);
+        error JudgeTooYoung(uint64 epoch, uint64 fromEpoch);
         error LeafCountOutOfRange(uint256 count);
         error LeafIndexOutOfRange(uint256 index, uint256 count);
         error LeafNotAttested(bytes32 statement, uint8 verdict, bytes32 root);
@@ -431,7 +448,13 @@ sol! {
         error PointIsIdentity();
         error PointOffCurve(uint256 x, uint256 y);
         error PrecompileFailed(uint256 precompile);
+        error ProgramNotJudged(bytes32 program);
+        error ProofRefused(bytes32 statement);
         error QuorumNotReached(uint128 signed, uint128 total);
+        error StatementClosed(bytes32 statement, uint8 standing);
+        error StatementNotOneSegment(bytes32 statement);
+        error VerifierAnswerMalformed(address verifier, uint256 answerBytes, uint256 word);
+        error VerifierFailed(address verifier);
         error WindowClosed(uint64 hardAt);
     }
 
@@ -490,6 +513,7 @@ sol! {
         error RecordUnpayable(uint32 index);
         error RefundTooEarly(bytes32 jobId, uint256 refundableAt);
         error StatementNotVerified(bytes32 statement, Finality finality);
+        error StatementUncertified(bytes32 statement);
     }
 
     #[derive(Debug, PartialEq, Eq)]

@@ -474,7 +474,8 @@ fn refutation(
     })
 }
 
-fn statement_words(statement: &Statement) -> abi::Statement {
+/// A statement as the contracts take it.
+pub(crate) fn statement_words(statement: &Statement) -> abi::Statement {
     abi::Statement {
         job: B256::from(*statement.job.as_bytes()),
         statementAttempt: statement.attempt.get(),

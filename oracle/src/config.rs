@@ -17,6 +17,8 @@ use crate::submit::fees::FeeBounds;
 pub const SCAN_BLOCKS_MAX: u64 = 10_000;
 /// Most endpoints of one chain.
 pub const RPC_URLS_MAX: usize = 8;
+/// Most mirrors that are asked for a proof.
+pub const MIRROR_URLS_MAX: usize = 8;
 
 /// Why a configuration was refused.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -89,6 +91,10 @@ pub struct OracleConfig {
     /// has to.
     #[serde(default = "defaults::distribute_rewards")]
     pub distribute_rewards: bool,
+    /// Verifiers' mirrors, where proofs are read that the chain shall judge itself because their job
+    /// is due before its certificate is hard. None: the chain is never asked to.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub mirror_urls: Vec<String>,
     /// What transactions may cost.
     #[serde(default)]
     pub fees: FeesConfig,
@@ -196,6 +202,7 @@ impl OracleConfig {
             }
         };
         range("rpc_urls (count)", self.rpc_urls.len() as u64, 1, RPC_URLS_MAX as u64)?;
+        range("mirror_urls (count)", self.mirror_urls.len() as u64, 0, MIRROR_URLS_MAX as u64)?;
         range("poll_interval_ms", self.poll_interval_ms, 50, 600_000)?;
         range("request_timeout_ms", self.request_timeout_ms, 100, 120_000)?;
         range("request_retries_max", u64::from(self.request_retries_max), 0, 100)?;

@@ -15,13 +15,14 @@ use alloy::primitives::{B256, U256};
 use alloy::rpc::types::{Filter, Log};
 use alloy::sol_types::{SolCall, SolEvent};
 use proofgrid_core::certificate::Certificate;
-use proofgrid_core::ids::{BlockNumber, ChainContract, JobId};
+use proofgrid_core::ids::{BlockNumber, ChainContract, JobId, StatementDigest};
 use proofgrid_core::network::SubmissionFailure;
-use proofgrid_core::statement::SegmentRecord;
+use proofgrid_core::statement::{OpenedStatement, SegmentRecord, Verdict};
 use proofgrid_proto::convert::SettleOrder;
 use thiserror::Error;
 
 use crate::abi::{self, Finality, IProofRegistry, ITaskManager, JobState};
+use crate::challenge::statement_words;
 use crate::contracts::{ContractAddresses, evm, g1_signature, g2_key};
 use crate::epochs;
 use crate::rewards::pots;
@@ -115,6 +116,28 @@ pub fn hold(task_manager: ChainContract, order: &SettleOrder) -> Result<Post, Po
     to_task_manager(task_manager, order, Purpose::Hold(order.opened.job()), call.abi_encode())
 }
 
+/// `ProofRegistry.verifyDirect` of a statement of one segment with its proof; `None` of others.
+#[must_use]
+pub fn verify_direct(
+    registry: ChainContract,
+    opened: &OpenedStatement,
+    envelope: Vec<u8>,
+) -> Option<Post> {
+    let [record] = opened.records.as_slice() else {
+        return None;
+    };
+    let call = IProofRegistry::verifyDirectCall {
+        statement: statement_words(&opened.statement),
+        record: record_words(record),
+        envelope: envelope.into(),
+    };
+    Some(Post {
+        purpose: Purpose::Direct { job: opened.job(), statement: opened.statement.digest() },
+        contract: registry.contract,
+        calldata: call.abi_encode(),
+    })
+}
+
 fn to_task_manager(
     expected: ChainContract,
     order: &SettleOrder,
@@ -179,6 +202,7 @@ pub async fn standing(chain: &Chain, archive: &Archive, post: &Post) -> Result<S
     match post.purpose {
         Purpose::Certificate(_) => attest_standing(chain, archive, post).await,
         Purpose::Settle(job) => settle_standing(chain, archive, job, post).await,
+        Purpose::Direct { job, statement } => direct_standing(chain, archive, job, statement).await,
         Purpose::Hold(job) => hold_standing(chain, &archive.contracts, job, post).await,
         Purpose::Roster(version) => {
             epochs::roster_standing(chain, &archive.contracts, version).await
@@ -202,7 +226,7 @@ pub async fn is_attested(
     Ok(status.finality != Finality::Unknown)
 }
 
-async fn status(
+pub(crate) async fn status(
     chain: &Chain,
     contracts: &ContractAddresses,
     root: B256,
@@ -244,7 +268,7 @@ async fn attest_standing(
     }
 }
 
-async fn job_record(
+pub(crate) async fn job_record(
     chain: &Chain,
     contracts: &ContractAddresses,
     job: JobId,
@@ -289,6 +313,60 @@ async fn settle_standing(
         JobState::Open if batch.finality == Finality::Hard => Ok(Standing::Open),
         _ => Ok(Standing::Early),
     }
+}
+
+/// Whether a job can be settled although its batch is soft, because the chain has judged the proof
+/// of this statement. Its batch must be attested all the same.
+///
+/// # Errors
+/// See [`RpcError`].
+pub async fn is_hard_in_its_window(
+    chain: &Chain,
+    archive: &Archive,
+    post: &Post,
+    statement: StatementDigest,
+) -> Result<bool, RpcError> {
+    let Ok(call) = ITaskManager::settleCall::abi_decode_validate(&post.calldata) else {
+        return Ok(false);
+    };
+    let contracts = &archive.contracts;
+    let leaf = call.settlement.leaf;
+    let batch = status(chain, contracts, leaf.root, leaf.count).await?;
+    if batch.finality != Finality::Soft {
+        return Ok(false);
+    }
+    let record = job_record(chain, contracts, JobId::from_bytes(call.jobId.0)).await?;
+    let statement = B256::from(*statement.as_bytes());
+    let call = IProofRegistry::leafFinalityCall { statement, verdict: Verdict::Valid.code(), leaf };
+    let finality = chain.view(evm(contracts.proof_registry), &call, BlockId::latest()).await?;
+    Ok(record.state == JobState::Open && finality == Finality::Hard)
+}
+
+/// A direct verification is due while its job is open and nobody has done it.
+async fn direct_standing(
+    chain: &Chain,
+    archive: &Archive,
+    job: JobId,
+    statement: StatementDigest,
+) -> Result<Standing, RpcError> {
+    let registry = evm(archive.contracts.proof_registry);
+    let statement = B256::from(*statement.as_bytes());
+    let call = IProofRegistry::provedAtCall { statement };
+    let proved_at = chain.view(registry, &call, BlockId::latest()).await?;
+    if proved_at != 0 {
+        let filter = Filter::new()
+            .address(registry)
+            .event_signature(IProofRegistry::StatementProved::SIGNATURE_HASH)
+            .topic1(statement);
+        let by_anybody = found(chain, archive, &filter, proved_at, Search::Forwards).await?;
+        return Ok(by_anybody.map_or(Standing::Early, Standing::Done));
+    }
+    let record = job_record(chain, &archive.contracts, job).await?;
+    if record.state != JobState::Open {
+        let reason = "the job is over; there is nothing left to hurry for";
+        return Ok(Standing::Void(SubmissionFailure::Refused(reason.into())));
+    }
+    Ok(Standing::Open)
 }
 
 /// A hold is due while the batch is soft and the contract would move the refund for it; before the

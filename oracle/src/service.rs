@@ -8,24 +8,30 @@
 //! knows events by position and submissions by subject, so hearing one twice changes nothing.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use proofgrid_core::certificate::Certificate;
 use proofgrid_core::ids::{Address, BlockNumber, ChainContract};
 use proofgrid_core::network::{SubmissionFailure, SubmissionSubject, SubmissionUpdate};
+use proofgrid_core::statement::OpenedStatement;
 use proofgrid_core::units::UnixSeconds;
 use proofgrid_proto::convert::{ChainNews, OracleMessage, OracleOrder, ReportedEvent, SettleOrder};
 use thiserror::Error;
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::sync::{Semaphore, mpsc};
+use tokio::time::{MissedTickBehavior, interval, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{ConfigError, OracleConfig};
 use crate::contracts::{ContractAddresses, check_deployed};
 use crate::cursor::{BlockRef, Cursor, CursorError};
+use crate::direct::{self, DIRECT_PROOF_BYTES_MAX};
 use crate::epochs;
 use crate::finality::FinalityPolicy;
 use crate::key::OracleKey;
+use crate::mirror;
 use crate::posts::{self, Archive, PostError};
+use crate::publishing::{self, Choice, Publishing};
 use crate::reader::{ChainReader, Look, Range, ReadError, ReadSettings};
 use crate::rewards::Payroll;
 use crate::rewards::pots::PotBook;
@@ -82,6 +88,18 @@ struct OutRange {
     events: BTreeMap<u64, ChainNews>,
 }
 
+/// Proofs that are looked for at once.
+const SEARCHES_MAX: usize = 4;
+/// Longest search for one: all mirrors together.
+const SEARCH_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// A proof that the chain shall judge.
+struct FoundProof {
+    opened: OpenedStatement,
+    choice: Choice,
+    envelope: Vec<u8>,
+}
+
 /// One oracle.
 pub struct Oracle {
     reader: ChainReader,
@@ -94,6 +112,10 @@ pub struct Oracle {
     roll_epochs: bool,
     /// The vault's pots, if handing them out is this oracle's part.
     pots: Option<PotBook>,
+    mirrors: Vec<String>,
+    /// Proofs that were looked for, and where they are announced.
+    found: (mpsc::Sender<FoundProof>, mpsc::Receiver<FoundProof>),
+    searches: Arc<Semaphore>,
     finality: FinalityPolicy,
     session: Option<SessionSender>,
     next_event_id: u64,
@@ -144,6 +166,9 @@ impl Oracle {
             chain,
             roll_epochs: config.roll_epochs,
             pots,
+            mirrors: config.mirror_urls.clone(),
+            found: mpsc::channel(SEARCHES_MAX),
+            searches: Arc::new(Semaphore::new(SEARCHES_MAX)),
             poll_interval: config.poll_interval(),
             dial: DialSettings::new(config, key),
             contracts,
@@ -181,6 +206,7 @@ impl Oracle {
                     self.post().await?;
                     self.read().await?;
                 }
+                Some(found) = self.found.1.recv() => self.take_on_direct(found).await?,
                 _ = again.tick() => self.tell_unacknowledged_again().await,
                 _ = rolls.tick() => self.roll_epochs().await?,
                 _ = pays.tick() => self.distribute_rewards().await?,
@@ -240,7 +266,16 @@ impl Oracle {
     async fn take_on_certificate(&mut self, certificate: &Certificate) -> Result<(), OracleError> {
         let subject = SubmissionSubject::Certificate(certificate.id());
         let post = posts::attest(self.on_chain(self.contracts.proof_registry), certificate);
-        self.take_on(subject, post).await
+        let choice = publishing::by_certificate(certificate.count, self.submitter.gas_seen());
+        let taken = match post {
+            Ok(post) => self.submitter.enqueue_chosen(post, choice).await,
+            Err(error) => return self.not_taken(subject, error).await,
+        };
+        self.answer(subject, taken).await?;
+        if let Some(update) = self.submitter.choice(subject) {
+            self.tell_update(update).await;
+        }
+        Ok(())
     }
 
     async fn take_on_settlement(&mut self, order: &SettleOrder) -> Result<(), OracleError> {
@@ -257,7 +292,73 @@ impl Oracle {
         let task_manager = self.on_chain(self.contracts.task_manager);
         // What keeps the escrow goes in front of what pays it out.
         self.take_on(subject, posts::hold(task_manager, order)).await?;
-        self.take_on(subject, posts::settle(task_manager, order)).await
+        self.take_on(subject, posts::settle(task_manager, order)).await?;
+        self.consider_direct(order).await;
+        Ok(())
+    }
+
+    /// Chooses whether the chain is to judge the proof of a job itself, and if so looks for the proof
+    /// beside all other work. Whatever fails leaves the job to its certificate's window.
+    async fn consider_direct(&mut self, order: &SettleOrder) {
+        let subject = SubmissionSubject::Settle(order.opened.job());
+        let [record] = order.opened.records.as_slice() else { return };
+        if self.mirrors.is_empty() || self.submitter.choice(subject).is_some() {
+            return;
+        }
+        let situation = match direct::situation(&self.chain, &self.contracts, order).await {
+            Ok(Some(situation)) => situation,
+            Ok(None) => return,
+            Err(error) => {
+                tracing::warn!(?subject, %error, "whether it is urgent is not known");
+                return;
+            }
+        };
+        let choice = publishing::choose(&situation, self.submitter.gas_seen());
+        if choice.way != Publishing::Direct {
+            tracing::info!(?subject, %choice, "left to its certificate");
+            return;
+        }
+        let Ok(place) = Arc::clone(&self.searches).try_acquire_owned() else {
+            tracing::warn!(?subject, "too many proofs are looked for; left to its certificate");
+            return;
+        };
+        let (mirrors, digest, told) = (self.mirrors.clone(), record.proof, self.found.0.clone());
+        let opened = order.opened.clone();
+        tokio::spawn(async move {
+            let search = mirror::read_from_any(&mirrors, digest);
+            match timeout(SEARCH_TIMEOUT, search).await {
+                // The receiver lives as long as the oracle.
+                Ok(Ok(envelope)) => drop(told.send(FoundProof { opened, choice, envelope }).await),
+                Ok(Err(error)) => tracing::warn!(?subject, ?error, "its proof is at no mirror"),
+                Err(_) => tracing::warn!(?subject, "the mirrors took too long"),
+            }
+            drop(place);
+        });
+    }
+
+    /// Orders the direct verification that was chosen, now that its proof is there.
+    async fn take_on_direct(&mut self, found: FoundProof) -> Result<(), OracleError> {
+        let subject = SubmissionSubject::Settle(found.opened.job());
+        if found.envelope.len() > DIRECT_PROOF_BYTES_MAX {
+            tracing::warn!(?subject, "its proof is too long for a transaction");
+            return Ok(());
+        }
+        let registry = self.on_chain(self.contracts.proof_registry);
+        let Some(post) = posts::verify_direct(registry, &found.opened, found.envelope) else {
+            return Ok(());
+        };
+        match self.submitter.enqueue_chosen(post, found.choice).await {
+            Ok(()) => {}
+            Err(full @ RecordError::Full) => {
+                tracing::warn!(?subject, %full, "left to its certificate");
+                return Ok(());
+            }
+            Err(error) => return Err(error.into()),
+        }
+        if let Some(update) = self.submitter.choice(subject) {
+            self.tell_update(update).await;
+        }
+        Ok(())
     }
 
     async fn take_on(
@@ -265,15 +366,37 @@ impl Oracle {
         subject: SubmissionSubject,
         post: Result<Post, PostError>,
     ) -> Result<(), OracleError> {
-        let failure = match post {
-            Ok(post) => match self.submitter.enqueue(post).await {
-                Ok(()) => return Ok(()),
-                Err(full @ RecordError::Full) => SubmissionFailure::Unavailable(full.to_string()),
-                Err(error) => return Err(error.into()),
-            },
-            Err(error) => SubmissionFailure::Refused(error.to_string()),
+        let taken = match post {
+            Ok(post) => self.submitter.enqueue(post).await,
+            Err(error) => return self.not_taken(subject, error).await,
         };
-        self.tell_update(Update { subject, update: SubmissionUpdate::Failed(failure) }).await;
+        self.answer(subject, taken).await
+    }
+
+    /// Says that an order cannot become a transaction.
+    async fn not_taken(
+        &mut self,
+        subject: SubmissionSubject,
+        error: PostError,
+    ) -> Result<(), OracleError> {
+        let update = SubmissionUpdate::Failed(SubmissionFailure::Refused(error.to_string()));
+        self.tell_update(Update { subject, update }).await;
+        Ok(())
+    }
+
+    /// Says so if there is no room for what was ordered.
+    async fn answer(
+        &mut self,
+        subject: SubmissionSubject,
+        taken: Result<(), RecordError>,
+    ) -> Result<(), OracleError> {
+        let full = match taken {
+            Ok(()) => return Ok(()),
+            Err(full @ RecordError::Full) => full,
+            Err(error) => return Err(error.into()),
+        };
+        let update = SubmissionUpdate::Failed(SubmissionFailure::Unavailable(full.to_string()));
+        self.tell_update(Update { subject, update }).await;
         Ok(())
     }
 

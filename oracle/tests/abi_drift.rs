@@ -145,12 +145,15 @@ fn the_proof_registry_is_as_committed() {
     check_constructor::<IProofRegistry::constructorCall>(&abi);
     check_outputs::<IProofRegistry::isVerifiedCall>(&abi);
     check_outputs::<IProofRegistry::statusOfCall>(&abi);
+    check_outputs::<IProofRegistry::provedAtCall>(&abi);
+    check_outputs::<IProofRegistry::challengeGameCall>(&abi);
     check_outputs::<IProofRegistry::programsCall>(&abi);
     check_outputs::<IProofRegistry::isManifestAcceptedCall>(&abi);
     check_outputs::<IProofRegistry::epochTableCall>(&abi);
     assert_eq!(BatchStatus::eip712_root_type(), fields(&abi, "BatchStatus"));
     assert_eq!(Program::eip712_root_type(), fields(&abi, "Program"));
     check_indexed::<IProofRegistry::BatchAttested>(&abi, &["root", "epoch"]);
+    check_indexed::<IProofRegistry::StatementProved>(&abi, &["statement", "program"]);
 }
 
 #[test]

@@ -13,6 +13,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use alloy::eips::BlockId;
+use alloy::primitives::keccak256;
 use proofgrid_core::crypto::eip712::WalletMessage;
 use proofgrid_core::crypto::tags::Login;
 use proofgrid_core::ids::{Address, ChainId, LoginNonce, NetworkId, Role, SessionId};
@@ -38,9 +39,13 @@ use tokio::time::timeout;
 use tokio_stream::wrappers::{ReceiverStream, TcpListenerStream};
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, Streaming};
+use v1::blob_service_server::{BlobService, BlobServiceServer};
+use v1::download_blob_response::Part;
 use v1::oracle_service_server::{OracleService, OracleServiceServer};
 
-use support::{CHAIN, Net, account, hash, lone_statement, mine, opened, rpc, settle_order};
+use support::{
+    CHAIN, Net, account, groth16, hash, lone_statement, mine, opened, rpc, settle_order,
+};
 
 const SERVER: Address = Address::from_bytes([0x5e; 20]);
 const SERVER_NONCE: LoginNonce = LoginNonce::from_bytes([0x5f; 32]);
@@ -191,6 +196,7 @@ fn config(net: &Net, dispatcher: SocketAddr, folder: &Path) -> OracleConfig {
         scan_blocks_max: 1000,
         roll_epochs: false,
         distribute_rewards: false,
+        mirror_urls: Vec::new(),
         fees: FeesConfig::default(),
     }
 }
@@ -437,6 +443,92 @@ async fn an_order_to_settle_holds_the_escrow_until_the_verdict_is_hard() {
     let escrow = deploy::escrow(&requester, contracts.task_manager, job).await.unwrap();
     assert_eq!(escrow.state, JobState::Settled);
     assert_eq!(net.sent_by(key().address()).await, 2);
+}
+
+/// A verifier's mirror that has one proof.
+struct Mirror(Vec<u8>);
+
+#[tonic::async_trait]
+impl BlobService for Mirror {
+    type DownloadBlobStream = ReceiverStream<Result<v1::DownloadBlobResponse, Status>>;
+
+    async fn query_upload(
+        &self,
+        _: Request<v1::QueryUploadRequest>,
+    ) -> Result<Response<v1::QueryUploadResponse>, Status> {
+        Err(Status::unimplemented("a mirror takes nothing"))
+    }
+
+    async fn upload_blob(
+        &self,
+        _: Request<Streaming<v1::UploadBlobRequest>>,
+    ) -> Result<Response<v1::UploadBlobResponse>, Status> {
+        Err(Status::unimplemented("a mirror takes nothing"))
+    }
+
+    async fn download_blob(
+        &self,
+        request: Request<v1::DownloadBlobRequest>,
+    ) -> Result<Response<Self::DownloadBlobStream>, Status> {
+        if request.into_inner().digest != keccak256(&self.0).as_slice() {
+            return Err(Status::not_found("another proof"));
+        }
+        let (parts, stream) = mpsc::channel(2);
+        let length = Part::LengthBytes(self.0.len() as u64);
+        for part in [length, Part::Chunk(self.0.clone())] {
+            let response = v1::DownloadBlobResponse { part: Some(part) };
+            parts.send(Ok(response)).await.map_err(|_| Status::aborted("gone"))?;
+        }
+        Ok(Response::new(ReceiverStream::new(stream)))
+    }
+}
+
+async fn mirror(proof: Vec<u8>) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let server =
+        tonic::transport::Server::builder().add_service(BlobServiceServer::new(Mirror(proof)));
+    tokio::spawn(server.serve_with_incoming(TcpListenerStream::new(listener)));
+    url
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_that_is_due_before_its_certificate_is_hard_is_judged_by_the_chain() {
+    let proven = groth16::proven();
+    let mut case = groth16::certified(&proven, &proven.envelope).await;
+    case.pass(groth16::LATE_SECONDS).await;
+    case.attest().await;
+    account(&case.net.chain, 0x50).await;
+    let (address, mut streams) = dispatcher().await;
+    let folder = tempfile::tempdir().unwrap();
+    let other = mirror(b"another proof".to_vec()).await;
+    let mut config = config(&case.net, address, folder.path());
+    config.mirror_urls = vec![other, mirror(proven.envelope.clone()).await];
+    let running = Running::start(&config).await;
+    let mut stream = open(&mut streams).await;
+    stream.log_in(network(&case.net), key().address()).await;
+    stream.say(OracleOrder::SettleJob(Box::new(case.order.clone()))).await;
+    let subject = SubmissionSubject::Settle(case.order.opened.job());
+    let mut chosen = None;
+    loop {
+        match stream.event().await {
+            (_, ChainNews::Submission { subject: of, update }) => {
+                assert_eq!(of, subject, "the verification is not the dispatcher's business");
+                match update {
+                    SubmissionUpdate::Chosen { why } => chosen = Some(why),
+                    SubmissionUpdate::Sent { .. } => {}
+                    SubmissionUpdate::Included(_) => break,
+                    other => panic!("unexpected {other:?}"),
+                }
+            }
+            (event_id, _) => stream.ack(event_id).await,
+        }
+    }
+    running.stop().await;
+    let why = chosen.expect("told before it is settled");
+    assert!(why.starts_with("published by direct on-chain verification: deadline near"), "{why}");
+    assert_ne!(case.proved_at().await, 0);
+    assert_eq!(case.state().await, JobState::Settled);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -533,6 +533,7 @@ fn chain_events_come_back_the_same() {
         SubmissionUpdate::Failed(SubmissionFailure::Refused("a".to_owned())),
         SubmissionUpdate::Failed(SubmissionFailure::Unavailable("b".to_owned())),
         SubmissionUpdate::Failed(SubmissionFailure::ExcludedSigner(members())),
+        SubmissionUpdate::Chosen { why: "c".to_owned() },
     ] {
         all.push(ChainNews::Submission { subject: SubmissionSubject::Settle(job), update });
     }

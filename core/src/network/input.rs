@@ -241,6 +241,11 @@ pub enum SubmissionUpdate {
     Reorged,
     /// Not sent, or failed.
     Failed(SubmissionFailure),
+    /// How the oracle brings it on-chain and why, in its words; comes before it is sent.
+    Chosen {
+        /// One line for people.
+        why: String,
+    },
 }
 
 /// Whether an administrator stops or resumes handing work to a prover.

@@ -588,6 +588,7 @@ fn read_submission(
         SubmissionUpdate::Failed(failure) => {
             (format!("{what} failed: {failure:?}"), v1::SubmissionState::Failed)
         }
+        SubmissionUpdate::Chosen { why } => (format!("{what} {why}"), v1::SubmissionState::Chosen),
     };
     view.state = step.into();
     view.text.clone_from(&text);

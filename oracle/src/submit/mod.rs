@@ -41,6 +41,7 @@ use crate::cursor::BlockRef;
 use crate::finality::FinalityPolicy;
 use crate::key::{KeyError, OracleKey, Unsigned};
 use crate::posts::{self, Archive, Standing};
+use crate::publishing::{Choice, GasSeen};
 use crate::rpc::{Chain, RpcError};
 
 /// Simulations that must revert, at different heads, before a submission is given up: one endpoint
@@ -100,6 +101,7 @@ pub struct Submitter {
     broadcast_at: BTreeMap<Purpose, u64>,
     /// Head at which nonces that nobody holds were last looked for.
     gap_closed_at: Option<u64>,
+    gas_seen: GasSeen,
 }
 
 /// What one step sees of the chain.
@@ -128,6 +130,7 @@ impl Submitter {
             records,
             broadcast_at: BTreeMap::new(),
             gap_closed_at: None,
+            gas_seen: GasSeen::default(),
         })
     }
 
@@ -138,8 +141,21 @@ impl Submitter {
     /// # Errors
     /// [`RecordError::Full`]; the file's errors.
     pub async fn enqueue(&mut self, post: Post) -> Result<(), RecordError> {
+        self.take_on(post, None).await
+    }
+
+    /// As [`Self::enqueue`], with the reason why it is published this way. The reason of what is
+    /// known already stays.
+    ///
+    /// # Errors
+    /// [`RecordError::Full`]; the file's errors.
+    pub async fn enqueue_chosen(&mut self, post: Post, choice: Choice) -> Result<(), RecordError> {
+        self.take_on(post, Some(choice)).await
+    }
+
+    async fn take_on(&mut self, post: Post, choice: Option<Choice>) -> Result<(), RecordError> {
         let Some(record) = self.records.get(post.purpose) else {
-            return self.records.add(post).await;
+            return self.records.add(post, choice).await;
         };
         match record.phase.clone() {
             Phase::Failed(_) => self.records.amend(post, Phase::Queued { refusals: 0 }).await,
@@ -163,26 +179,44 @@ impl Submitter {
         self.records.forget(purpose).await
     }
 
+    /// Why a submission is published as it is, if there was a choice; comes before all else that is
+    /// told of it.
+    #[must_use]
+    pub fn choice(&self, subject: SubmissionSubject) -> Option<Update> {
+        self.choices().find(|update| update.subject == subject)
+    }
+
+    fn choices(&self) -> impl Iterator<Item = Update> + '_ {
+        self.records.all().iter().filter_map(|record| {
+            let (subject, choice) = (record.post.purpose.chosen_for()?, record.choice?);
+            Some(Update { subject, update: SubmissionUpdate::Chosen { why: choice.to_string() } })
+        })
+    }
+
+    /// What our own transactions used lately, in this process.
+    #[must_use]
+    pub const fn gas_seen(&self) -> &GasSeen {
+        &self.gas_seen
+    }
+
     /// Where every submission stands: told again after a reconnect.
     #[must_use]
     pub fn standings(&self) -> Vec<Update> {
-        self.records
-            .all()
-            .iter()
-            .filter_map(|record| {
-                let subject = record.post.purpose.told()?;
-                let update = match &record.phase {
-                    Phase::Queued { .. } | Phase::Withdrawn(_) => return None,
-                    Phase::Sent(broadcast) => SubmissionUpdate::Sent { tx: broadcast.newest()?.tx },
-                    Phase::Included { inclusion, .. } => {
-                        SubmissionUpdate::Included(inclusion.told())
-                    }
-                    Phase::Final(inclusion) => SubmissionUpdate::Final(inclusion.told()),
-                    Phase::Failed(failure) => SubmissionUpdate::Failed(failure.clone()),
-                };
-                Some(Update { subject, update })
-            })
-            .collect()
+        self.choices().chain(self.phases()).collect()
+    }
+
+    fn phases(&self) -> impl Iterator<Item = Update> + '_ {
+        self.records.all().iter().filter_map(|record| {
+            let subject = record.post.purpose.told()?;
+            let update = match &record.phase {
+                Phase::Queued { .. } | Phase::Withdrawn(_) => return None,
+                Phase::Sent(broadcast) => SubmissionUpdate::Sent { tx: broadcast.newest()?.tx },
+                Phase::Included { inclusion, .. } => SubmissionUpdate::Included(inclusion.told()),
+                Phase::Final(inclusion) => SubmissionUpdate::Final(inclusion.told()),
+                Phase::Failed(failure) => SubmissionUpdate::Failed(failure.clone()),
+            };
+            Some(Update { subject, update })
+        })
     }
 
     /// Looks at the chain once and moves every submission as far as it goes without waiting.
@@ -232,7 +266,7 @@ impl Submitter {
         may_start: bool,
         view: &View,
     ) -> Result<Option<SubmissionUpdate>, SubmitError> {
-        let Some(Record { post, phase }) = self.records.get(purpose).cloned() else {
+        let Some(Record { post, phase, .. }) = self.records.get(purpose).cloned() else {
             return Ok(None);
         };
         match phase {
@@ -375,7 +409,16 @@ impl Submitter {
     }
 
     async fn standing(&self, post: &Post) -> Result<Standing, RpcError> {
-        posts::standing(&self.chain, &self.settings.archive, post).await
+        let archive = &self.settings.archive;
+        let standing = posts::standing(&self.chain, archive, post).await?;
+        if standing == Standing::Early
+            && let Purpose::Settle(job) = post.purpose
+            && let Some(statement) = self.records.judged(job)
+            && posts::is_hard_in_its_window(&self.chain, archive, post, statement).await?
+        {
+            return Ok(Standing::Open);
+        }
+        Ok(standing)
     }
 
     /// Our nonce is used and none of our transactions has a receipt: an endpoint is behind, or a
@@ -474,6 +517,11 @@ impl Submitter {
         inclusion: Inclusion,
         own: Option<Broadcast>,
     ) -> Result<Option<SubmissionUpdate>, SubmitError> {
+        match post.purpose {
+            Purpose::Certificate(_) => self.gas_seen.note_attest(inclusion.gas_used),
+            Purpose::Direct { .. } => self.gas_seen.note_direct(inclusion.gas_used),
+            _ => {}
+        }
         self.records.set(post.purpose, Phase::Included { inclusion, own }).await?;
         Ok(Some(SubmissionUpdate::Included(inclusion.told())))
     }

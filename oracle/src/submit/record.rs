@@ -9,13 +9,16 @@ use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 
 use borsh::{BorshDeserialize, BorshSerialize};
-use proofgrid_core::ids::{Address, CertificateId, ChainId, EpochNumber, JobId, TxHash};
+use proofgrid_core::ids::{
+    Address, CertificateId, ChainId, EpochNumber, JobId, StatementDigest, TxHash,
+};
 use proofgrid_core::network::{SubmissionFailure, SubmissionSubject};
 use proofgrid_store::lock::LockedFile;
 use thiserror::Error;
 
 use super::fees::Offer;
 use crate::cursor::BlockRef;
+use crate::publishing::Choice;
 use crate::state_file::{StateFile, StateFileError, StateKind};
 
 /// Most submissions that are not over. Beyond it new ones are refused as busy.
@@ -23,11 +26,11 @@ pub const LIVE_SUBMISSIONS_MAX: usize = 4096;
 /// Most offers kept of one transaction: the ladder from 1 wei to the largest cap is shorter.
 pub const OFFERS_MAX: usize = 64;
 
-const KIND: StateKind = StateKind {
-    magic: *b"PGSUBM01",
-    remedy: "restore it from a backup, or remove it after checking the sender's pending \
-             transactions",
-};
+const REMEDY: &str = "restore it from a backup, or remove it after checking the sender's pending \
+                      transactions";
+const KIND: StateKind = StateKind { magic: *b"PGSUBM02", remedy: REMEDY };
+/// The layout before choices were kept. Its files are read once and written anew.
+const KIND_BEFORE_CHOICES: StateKind = StateKind { magic: *b"PGSUBM01", remedy: REMEDY };
 
 /// What a transaction is for; there is one at a time for each. Variants are appended, never
 /// reordered: they stand in files.
@@ -45,17 +48,38 @@ pub enum Purpose {
     Epoch(EpochNumber),
     /// `distribute` of an epoch's pots.
     Distribute(EpochNumber),
+    /// `verifyDirect` of a job's statement.
+    Direct {
+        /// The job.
+        job: JobId,
+        /// The statement.
+        statement: StatementDigest,
+    },
 }
 
 impl Purpose {
-    /// The dispatcher's name for it. A hold is the oracle's own means to a settlement, of a new epoch the
-    /// dispatcher hears when its block is final, and verifiers' pay is not its business.
+    /// The dispatcher's name for it. A hold and a direct verification are the oracle's own means to a
+    /// settlement, of a new epoch the dispatcher hears when its block is final, and verifiers' pay is
+    /// not its business.
     #[must_use]
     pub const fn told(self) -> Option<SubmissionSubject> {
         match self {
             Self::Certificate(id) => Some(SubmissionSubject::Certificate(id)),
             Self::Settle(job) => Some(SubmissionSubject::Settle(job)),
-            Self::Hold(_) | Self::Roster(_) | Self::Epoch(_) | Self::Distribute(_) => None,
+            Self::Hold(_)
+            | Self::Direct { .. }
+            | Self::Roster(_)
+            | Self::Epoch(_)
+            | Self::Distribute(_) => None,
+        }
+    }
+
+    /// What the dispatcher is told of when it is chosen.
+    #[must_use]
+    pub const fn chosen_for(self) -> Option<SubmissionSubject> {
+        match self {
+            Self::Direct { job, .. } => Some(SubmissionSubject::Settle(job)),
+            other => other.told(),
         }
     }
 }
@@ -186,6 +210,8 @@ pub struct Record {
     pub post: Post,
     /// How far it is.
     pub phase: Phase,
+    /// Why it is published this way, where there was a choice; as it was when it was taken on.
+    pub choice: Option<Choice>,
 }
 
 /// Why the records could not be opened or changed.
@@ -244,6 +270,45 @@ struct Stored {
     records: Vec<Record>,
 }
 
+/// A record as [`KIND_BEFORE_CHOICES`] has it.
+#[derive(BorshDeserialize)]
+struct RecordBeforeChoices {
+    post: Post,
+    phase: Phase,
+}
+
+/// All of such a file.
+#[derive(BorshDeserialize)]
+struct StoredBeforeChoices {
+    chain: ChainId,
+    sender: Address,
+    records: Vec<RecordBeforeChoices>,
+}
+
+impl From<StoredBeforeChoices> for Stored {
+    fn from(old: StoredBeforeChoices) -> Self {
+        let record = |RecordBeforeChoices { post, phase }| Record { post, phase, choice: None };
+        Self {
+            chain: old.chain,
+            sender: old.sender,
+            records: old.records.into_iter().map(record).collect(),
+        }
+    }
+}
+
+/// Reads the file in its layout or the one before.
+fn load(file: &StateFile) -> Result<Option<Stored>, StateFileError> {
+    let failed = match file.load() {
+        Ok(stored) => return Ok(stored),
+        Err(failed) => failed,
+    };
+    let before = StateFile::new(file.path().to_owned(), KIND_BEFORE_CHOICES);
+    match before.load::<StoredBeforeChoices>() {
+        Ok(old) => Ok(old.map(Stored::from)),
+        Err(_) => Err(failed),
+    }
+}
+
 /// The durable records of one sender on one chain.
 #[derive(Debug)]
 pub struct Records {
@@ -268,7 +333,7 @@ impl Records {
         })?;
         let file = StateFile::new(folder.join("submissions"), KIND);
         let empty = Stored { chain, sender, records: Vec::new() };
-        let stored: Stored = file.load()?.unwrap_or(empty);
+        let stored = load(&file)?.unwrap_or(empty);
         if stored.chain != chain || stored.sender != sender {
             return Err(RecordError::Foreign {
                 path: file.path().to_owned(),
@@ -293,6 +358,19 @@ impl Records {
         self.stored.records.iter().find(|record| record.post.purpose == purpose)
     }
 
+    /// The statement of a job whose proof the chain has judged, in a block at least.
+    #[must_use]
+    pub fn judged(&self, job: JobId) -> Option<StatementDigest> {
+        self.stored.records.iter().find_map(|record| match (record.post.purpose, &record.phase) {
+            (Purpose::Direct { job: of, statement }, Phase::Included { .. } | Phase::Final(_))
+                if of == job =>
+            {
+                Some(statement)
+            }
+            _ => None,
+        })
+    }
+
     /// Every nonce that may be in use by a record that is not over.
     pub fn nonces(&self) -> impl Iterator<Item = u64> + '_ {
         self.stored.records.iter().filter_map(|record| match &record.phase {
@@ -311,12 +389,12 @@ impl Records {
     ///
     /// # Errors
     /// [`RecordError::Full`]; the file's errors.
-    pub async fn add(&mut self, post: Post) -> Result<(), RecordError> {
+    pub async fn add(&mut self, post: Post, choice: Option<Choice>) -> Result<(), RecordError> {
         if self.stored.records.len() >= LIVE_SUBMISSIONS_MAX {
             return Err(RecordError::Full);
         }
         let mut next = self.stored.clone();
-        next.records.push(Record { post, phase: Phase::Queued { refusals: 0 } });
+        next.records.push(Record { post, phase: Phase::Queued { refusals: 0 }, choice });
         self.replace(next).await
     }
 
@@ -332,15 +410,15 @@ impl Records {
         self.replace(next).await
     }
 
-    /// Changes what is posted for a purpose, and how far it is; durable when it returns. Unknown
-    /// purposes are left alone.
+    /// Changes what is posted for a purpose, and how far it is; why it is published so stays. Durable
+    /// when it returns. Unknown purposes are left alone.
     ///
     /// # Errors
     /// The file's errors; the old post and phase then still hold.
     pub async fn amend(&mut self, post: Post, phase: Phase) -> Result<(), RecordError> {
         let mut next = self.stored.clone();
         for record in next.records.iter_mut().filter(|r| r.post.purpose == post.purpose) {
-            *record = Record { post: post.clone(), phase: phase.clone() };
+            (record.post, record.phase) = (post.clone(), phase.clone());
         }
         self.replace(next).await
     }
@@ -369,6 +447,7 @@ impl Records {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::publishing::{Publishing, Reason};
 
     const CHAIN: ChainId = ChainId::new(31337);
     const SENDER: Address = Address::from_bytes([5; 20]);
@@ -386,8 +465,8 @@ mod tests {
     async fn records_survive_a_restart_in_order_with_their_nonces() {
         let folder = tempfile::tempdir().unwrap();
         let mut records = Records::open(folder.path(), CHAIN, SENDER).unwrap();
-        records.add(post(1)).await.unwrap();
-        records.add(post(2)).await.unwrap();
+        records.add(post(1), None).await.unwrap();
+        records.add(post(2), None).await.unwrap();
         assert_eq!(records.nonce_floor(), 0);
         records.set(post(2).purpose, Phase::Withdrawn(broadcast(7))).await.unwrap();
         drop(records);
@@ -405,6 +484,40 @@ mod tests {
         assert_eq!(records.nonce_floor(), 0);
     }
 
+    #[tokio::test]
+    async fn a_choice_survives_a_restart_and_new_words() {
+        let folder = tempfile::tempdir().unwrap();
+        let choice = Choice { way: Publishing::AttestOne, reason: Reason::NotDecidableOnChain };
+        let mut records = Records::open(folder.path(), CHAIN, SENDER).unwrap();
+        records.add(post(1), Some(choice)).await.unwrap();
+        let newer = Post { calldata: vec![7], ..post(1) };
+        records.amend(newer.clone(), Phase::Queued { refusals: 1 }).await.unwrap();
+        drop(records);
+        let records = Records::open(folder.path(), CHAIN, SENDER).unwrap();
+        let record = records.get(post(1).purpose).unwrap();
+        assert_eq!((&record.post, record.choice), (&newer, Some(choice)));
+    }
+
+    #[tokio::test]
+    async fn a_file_from_before_choices_were_kept_is_read() {
+        #[derive(BorshSerialize)]
+        struct Old {
+            chain: ChainId,
+            sender: Address,
+            records: Vec<(Post, Phase)>,
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let sent = Phase::Sent(broadcast(3));
+        let old = Old { chain: CHAIN, sender: SENDER, records: vec![(post(1), sent.clone())] };
+        let file = StateFile::new(folder.path().join("submissions"), KIND_BEFORE_CHOICES);
+        file.store(&old).unwrap();
+        let mut records = Records::open(folder.path(), CHAIN, SENDER).unwrap();
+        assert_eq!(records.all(), [Record { post: post(1), phase: sent, choice: None }]);
+        records.add(post(2), None).await.unwrap();
+        drop(records);
+        assert_eq!(Records::open(folder.path(), CHAIN, SENDER).unwrap().all().len(), 2);
+    }
+
     #[test]
     fn a_purpose_stands_in_files_as_the_dispatchers_subject_did() {
         let (id, job) = (CertificateId::from_bytes([1; 32]), JobId::from_bytes([2; 32]));
@@ -420,7 +533,7 @@ mod tests {
     async fn one_key_has_one_sender_and_files_are_not_mixed_up() {
         let folder = tempfile::tempdir().unwrap();
         let mut records = Records::open(folder.path(), CHAIN, SENDER).unwrap();
-        records.add(post(1)).await.unwrap();
+        records.add(post(1), None).await.unwrap();
         let second = Records::open(folder.path(), CHAIN, SENDER).unwrap_err();
         assert!(matches!(second, RecordError::Locked { .. }), "{second}");
         drop(records);

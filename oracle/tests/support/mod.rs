@@ -1,6 +1,8 @@
 //! A real chain with a real network on it: anvil, our contracts, four operators, one epoch.
 #![allow(dead_code, reason = "each test file uses its part")]
 
+pub mod groth16;
+
 use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};

@@ -310,6 +310,7 @@ fn submission(wire: v1::SubmissionUpdate) -> Result<ChainNews, ConvertError> {
         State::Final => SubmissionUpdate::Final(inclusion(&wire)?),
         State::Reorged => SubmissionUpdate::Reorged,
         State::Failed => SubmissionUpdate::Failed(failure(wire)?),
+        State::Chosen => SubmissionUpdate::Chosen { why: text("text", wire.text)? },
     };
     Ok(ChainNews::Submission { subject, update })
 }
@@ -353,6 +354,10 @@ fn submission_to_wire(
             wire.failure = failure.into();
             wire.text = text;
             State::Failed
+        }
+        SubmissionUpdate::Chosen { why } => {
+            wire.text = why;
+            State::Chosen
         }
     };
     wire.state = state.into();

@@ -2675,6 +2675,8 @@ pub enum SubmissionState {
     Reorged = 4,
     /// Given up.
     Failed = 5,
+    /// It was decided how it goes on-chain; the text says how and why.
+    Chosen = 6,
 }
 impl SubmissionState {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -2689,6 +2691,7 @@ impl SubmissionState {
             Self::Final => "SUBMISSION_STATE_FINAL",
             Self::Reorged => "SUBMISSION_STATE_REORGED",
             Self::Failed => "SUBMISSION_STATE_FAILED",
+            Self::Chosen => "SUBMISSION_STATE_CHOSEN",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -2700,6 +2703,7 @@ impl SubmissionState {
             "SUBMISSION_STATE_FINAL" => Some(Self::Final),
             "SUBMISSION_STATE_REORGED" => Some(Self::Reorged),
             "SUBMISSION_STATE_FAILED" => Some(Self::Failed),
+            "SUBMISSION_STATE_CHOSEN" => Some(Self::Chosen),
             _ => None,
         }
     }
@@ -4064,7 +4068,7 @@ pub struct SubmissionUpdate {
     /// Gas used; 0 until included.
     #[prost(uint64, tag = "7")]
     pub gas_used: u64,
-    /// Why it failed; at most 1024 bytes.
+    /// Why it failed, or, when it is chosen, how it is published and why; at most 1024 bytes.
     #[prost(string, tag = "8")]
     pub text: ::prost::alloc::string::String,
     /// Set exactly if it failed.

@@ -148,7 +148,7 @@ impl Network {
         if expected != chain {
             return Err(Refusal::WrongChain { expected, got: chain });
         }
-        if is_stale(submission, &update) {
+        if is_stale(submission, &update) || self.is_known_word(id, &subject, &update) {
             return Ok(Answer::Done);
         }
         let is_certificate = matches!(subject, SubmissionSubject::Certificate(_));
@@ -178,6 +178,24 @@ impl Network {
             _ => {}
         }
         Ok(Answer::Done)
+    }
+
+    /// Whether an update only says how something is published, of jobs that know it or that do not
+    /// wait any more. Oracles say it again after every login.
+    fn is_known_word(
+        &self,
+        id: CertificateId,
+        subject: &SubmissionSubject,
+        update: &SubmissionUpdate,
+    ) -> bool {
+        let SubmissionUpdate::Chosen { why } = update else { return false };
+        let Some(book) = self.state.certificates.get(&id) else { return true };
+        let concerned = |job: &JobId| match subject {
+            SubmissionSubject::Certificate(_) => true,
+            SubmissionSubject::Settle(settled) => settled == job,
+        };
+        let mut jobs = book.statements.iter().map(|(_, job)| job).filter(|job| concerned(job));
+        !jobs.any(|job| self.state.awaits_word(job, id, why))
     }
 
     /// The epoch of a certificate, if one of these members signed it.

@@ -5,7 +5,7 @@ use crate::network::input::SubmissionUpdate;
 use crate::units::UnixMillis;
 
 use super::{
-    CertificateBook, EvolveError, JobState, JobStateKind, Posting, State, StatementStage,
+    CertificateBook, EvolveError, Job, JobState, JobStateKind, Posting, State, StatementStage,
     Submission, Touched,
 };
 
@@ -52,8 +52,11 @@ impl State {
         touched: &mut Touched,
     ) -> Result<(), EvolveError> {
         let book = self.certificates.get_mut(&id).ok_or(EvolveError::UnknownCertificate(id))?;
-        book.submission.advance(at, update);
         let jobs: Vec<JobId> = book.statements.iter().map(|(_, job)| *job).collect();
+        if let SubmissionUpdate::Chosen { why } = update {
+            return self.publishing_chosen(at, id, &jobs, why, touched);
+        }
+        book.submission.advance(at, update);
         for job in jobs {
             if self.is_on_its_way(&job, id) {
                 self.job_posted(at, &job, id, update, touched)?;
@@ -61,6 +64,35 @@ impl State {
         }
         self.forget_posted(id);
         Ok(())
+    }
+
+    /// Writes how they are published down for the jobs that wait for it. Moves nothing.
+    fn publishing_chosen(
+        &mut self,
+        at: UnixMillis,
+        id: CertificateId,
+        jobs: &[JobId],
+        why: &str,
+        touched: &mut Touched,
+    ) -> Result<(), EvolveError> {
+        for job in
+            jobs.iter().filter(|job| self.awaits_word(job, id, why)).copied().collect::<Vec<_>>()
+        {
+            self.job_mut(&job)?.remember(at, why.to_owned());
+            touched.insert(job);
+        }
+        Ok(())
+    }
+
+    /// Whether a job waits for this certificate and this was not said of it yet.
+    pub(in crate::network) fn awaits_word(
+        &self,
+        job: &JobId,
+        id: CertificateId,
+        why: &str,
+    ) -> bool {
+        let said = |job: &Job| job.history.iter().any(|entry| entry.reason == why);
+        self.is_on_its_way(job, id) && self.jobs.get(job).is_some_and(|job| !said(job))
     }
 
     fn job_posted(
@@ -94,6 +126,7 @@ impl State {
             SubmissionUpdate::Failed(failure) => {
                 self.job_unsubmitted(at, job, certificate, failure.to_string(), touched)
             }
+            SubmissionUpdate::Chosen { .. } => Ok(()),
         }
     }
 
@@ -143,6 +176,9 @@ impl State {
             JobState::Submitted { certificate, .. } => *certificate,
             _ => return Ok(()),
         };
+        if let SubmissionUpdate::Chosen { why } = update {
+            return self.publishing_chosen(at, certificate, &[id], why, touched);
+        }
         let book = self
             .certificates
             .get_mut(&certificate)
@@ -170,8 +206,7 @@ impl State {
 
 impl Submission {
     fn advance(&mut self, at: UnixMillis, update: &SubmissionUpdate) {
-        self.since = at;
-        self.posting = match update {
+        let posting = match update {
             SubmissionUpdate::Sent { tx } => Posting::Sent { tx: *tx },
             SubmissionUpdate::Included(inclusion) => Posting::Included(*inclusion),
             SubmissionUpdate::Final(inclusion) => Posting::Final(*inclusion),
@@ -181,6 +216,10 @@ impl Submission {
                 self.last_failure = Some(failure.to_string());
                 Posting::Owed
             }
+            // Nothing was sent for it yet.
+            SubmissionUpdate::Chosen { .. } => return,
         };
+        self.since = at;
+        self.posting = posting;
     }
 }

@@ -77,6 +77,30 @@ fn a_certificate_whose_epoch_ended_without_a_successor_goes_on_with_the_next_epo
 }
 
 #[test]
+fn how_a_certificate_is_published_is_written_down_once_and_moves_nothing() {
+    let (mut world, job, subject) = certified(spec(1, 1));
+    let why = "published by attestation of one: nothing else waits (187716 gas)";
+    let chosen = || SubmissionUpdate::Chosen { why: why.to_owned() };
+    let told = |world: &World| {
+        let history = world.network.job(&job).unwrap().history;
+        history.iter().filter(|entry| entry.reason == why).count()
+    };
+    world.submission(subject, chosen());
+    world.submission(subject, chosen());
+    assert_eq!((world.state(&job), told(&world)), (S::Certified, 1));
+    world.submission(subject, SubmissionUpdate::Sent { tx: inclusion(1).tx });
+    assert_eq!(world.state(&job), S::Submitted);
+    world.submission(subject, chosen());
+    assert_eq!((world.state(&job), told(&world)), (S::Submitted, 1), "said again after a login");
+    world.submission(subject, SubmissionUpdate::Final(inclusion(1)));
+    let ended = world.network.job(&job).unwrap().history.len();
+    let other = SubmissionUpdate::Chosen { why: "another word".to_owned() };
+    world.submission(subject, other);
+    let history = world.network.job(&job).unwrap().history.len();
+    assert_eq!((world.state(&job), history), (S::Settled, ended), "what is over is left alone");
+}
+
+#[test]
 fn an_oracle_stays_known_when_an_older_connection_ends_after_it() {
     let (mut world, job, subject) = certified(spec(1, 1));
     let session = SessionId::new(50);
