@@ -492,7 +492,7 @@ mod tests {
         assert_eq!(
             choice.to_string(),
             "published by direct on-chain verification: deadline near (a certificate is hard at \
-             1000600, the deadline is 1000000)"
+             1000600 s, the deadline is 1000000 s)"
         );
     }
 }

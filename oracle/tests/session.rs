@@ -119,6 +119,16 @@ impl Stream {
         }
     }
 
+    /// The reason why something is published as it is, which comes before all else of it.
+    async fn chosen(&mut self) -> String {
+        let (event_id, news) = self.event().await;
+        self.ack(event_id).await;
+        match news {
+            ChainNews::Submission { update: SubmissionUpdate::Chosen { why }, .. } => why,
+            other => panic!("chosen, got {other:?}"),
+        }
+    }
+
     /// Waits until the oracle has read up to a block; nothing else is acknowledged.
     async fn read_to(&mut self, block: u64) {
         loop {
@@ -292,6 +302,8 @@ async fn a_certificate_from_the_dispatcher_becomes_final_and_is_told_again_after
     let id = certificate.id();
     let order = OracleOrder::SubmitCertificate { id, certificate: Box::new(certificate) };
     stream.say(order.clone()).await;
+    let why = stream.chosen().await;
+    assert_eq!(why, "published by attestation of one: nothing else waits (187716 gas)");
     let (_, news) = stream.event().await;
     let ChainNews::Submission { update: SubmissionUpdate::Sent { tx }, .. } = news else {
         panic!("sent, got {news:?}");
@@ -311,6 +323,7 @@ async fn a_certificate_from_the_dispatcher_becomes_final_and_is_told_again_after
     stream.log_in(network(&net), oracle).await;
     // Unacknowledged, so the standing is told again; the repeated order changes nothing.
     stream.say(order).await;
+    assert_eq!(stream.chosen().await, why, "kept as it was chosen");
     let (event_id, news) = stream.event().await;
     assert!(matches!(
         news,

@@ -21,7 +21,9 @@ use super::{MANIFEST, Net, account, hash, mine, rpc, settle_order};
 /// What a job pays: more than any gas here.
 const FEE_WEI: u64 = 1_000_000_000_000_000_000;
 /// The registry's window.
-pub const CHALLENGE_SECONDS: u64 = 600;
+const WINDOW: u32 = 600;
+/// The same, in the type of the chain's clock.
+pub const CHALLENGE_SECONDS: u64 = WINDOW as u64;
 /// So long after its creation, a job's certificate is hard after the deadline.
 pub const LATE_SECONDS: u64 = 3300;
 
@@ -63,8 +65,8 @@ pub async fn certified(proven: &Proven, envelope: &[u8]) -> Case {
     config.groth16_program = Some(proven.program);
     config.epochs.challengeSeconds = CHALLENGE_SECONDS;
     config.tasks.graceSeconds = CHALLENGE_SECONDS + 100;
-    config.races.judgeSeconds = CHALLENGE_SECONDS + 1;
-    config.races.holdSecondsMax = CHALLENGE_SECONDS + 1;
+    config.races.judgeSeconds = WINDOW + 1;
+    config.races.holdSecondsMax = WINDOW + 1;
     let mut net = Net::start_with(&[], config).await;
     let contracts = net.deployment.contracts;
     let programs = [(proven.program, MANIFEST)];
