@@ -445,25 +445,25 @@ mod tests {
 
     #[test]
     fn nothing_overflows() {
-        let far = Some(DueJob {
+        let far = DueJob {
             deadline: UnixSeconds::new(u64::MAX),
             decidable: Decidable::Yes,
             fee_wei: U256::MAX,
-        });
+        };
         let extreme = Situation {
             num_statements: u32::MAX,
             now: UnixSeconds::new(u64::MAX),
             quorum_seconds: u64::MAX,
             window_seconds: u64::MAX,
             gas_price_wei: u128::MAX,
-            due: far,
+            due: Some(far),
         };
         let mut gas = GasSeen::default();
         gas.note_direct(u64::MAX);
         let batch = Publishing::AttestBatch { num_statements: u32::MAX };
         assert_eq!(choose(&extreme, &gas).way, batch);
         let urgent = Situation { now: UnixSeconds::new(0), window_seconds: u64::MAX, ..extreme };
-        let due = Some(DueJob { deadline: UnixSeconds::new(1), ..far.unwrap() });
+        let due = Some(DueJob { deadline: UnixSeconds::new(1), ..far });
         assert_eq!(choose(&Situation { due, ..urgent }, &gas).way, Publishing::Direct);
     }
 
