@@ -6,6 +6,7 @@
 //! outside are parsed at the edge into these types.
 
 pub mod batch;
+pub mod bond;
 pub mod borsh_u256;
 pub mod certificate;
 pub mod crypto;

@@ -101,6 +101,10 @@ pub struct DispatcherConfig {
     /// Verifiers do not rely on it. Off only to test that they do not.
     #[serde(default = "defaults::yes")]
     pub judge_at_intake: bool,
+    /// Bond that is asked of a prover for a lease of a contract job in assigned mode, in wei of the
+    /// job's chain; 0 asks for none.
+    #[serde(default)]
+    pub lease_bond_wei: u64,
     /// Connections at a time.
     #[serde(default = "defaults::connections_max")]
     pub connections_max: usize,

@@ -10,6 +10,7 @@
 mod actor;
 mod auth;
 mod blobs;
+mod bonds;
 pub mod clock;
 mod compaction;
 pub mod config;
@@ -54,6 +55,7 @@ pub use crate::grpc::server::Bound;
 
 use crate::actor::{Actor, Feeds, Parts, WatchHub};
 use crate::blobs::{Lanes, Pins};
+use crate::bonds::Bonds;
 use crate::clock::Clock;
 use crate::compaction::Compactor;
 use crate::effects::{EffectParts, Effects, Remover};
@@ -198,6 +200,7 @@ fn assemble(parts: Assembly) -> (Actor, Arc<Shared>) {
     let hub = Arc::new(WatchHub::default());
     let pins = Arc::new(Pins::default());
     let tracker = TaskTracker::new();
+    let bonds = Bonds::new(&config).map(Arc::new);
     let parts = EffectParts {
         actor: handle.clone(),
         directory: Arc::clone(&directory),
@@ -206,6 +209,7 @@ fn assemble(parts: Assembly) -> (Actor, Arc<Shared>) {
         programs: Arc::clone(&programs),
         judge,
         expected: config.expected_workforce(),
+        bonds: bonds.clone(),
     };
     let effects = Effects::start(&parts, &tracker, &shutdown);
     let actor = Actor::new(Parts {
@@ -236,6 +240,7 @@ fn assemble(parts: Assembly) -> (Actor, Arc<Shared>) {
         epochs,
         blobs,
         accounts: Arc::default(),
+        bonds,
         recalls,
         pins,
         programs,

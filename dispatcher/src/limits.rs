@@ -34,6 +34,8 @@ pub const FEED_EVENTS_MAX: usize = 2048;
 pub const FEEDS_EVENTS_MAX: usize = 1 << 18;
 /// Watchers at a time.
 pub const WATCHERS_MAX: usize = 4096;
+/// Accepted leases that are remembered for an oracle that is away; all fit into its stream's queue.
+pub const ACCEPTANCES_MAX: usize = OUTBOUND_MAX / 2;
 /// Estimates at a time; each holds one input in memory, and anybody may ask for one.
 pub const ESTIMATES_MAX: usize = 2;
 /// Uploads at a time of peers in a session.

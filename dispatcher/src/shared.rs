@@ -16,6 +16,7 @@ use tokio_util::task::TaskTracker;
 use crate::actor::{ActorHandle, WatchHub};
 use crate::auth::AdminNonces;
 use crate::blobs::{Accounts, Lanes, Pins};
+use crate::bonds::Bonds;
 use crate::clock::Clock;
 use crate::config::DispatcherConfig;
 use crate::error::EdgeError;
@@ -49,6 +50,8 @@ pub struct Shared {
     pub accounts: Arc<Accounts>,
     /// Blobs that verifiers are asked to give back.
     pub recalls: Arc<Recalls>,
+    /// What provers put at stake, if a bond is asked.
+    pub bonds: Option<Arc<Bonds>>,
     /// Which blobs may not be removed just now.
     pub pins: Arc<Pins>,
     /// Programs.

@@ -101,6 +101,7 @@ pub(crate) fn effect_parts() -> (EffectParts, Inbox, TempDir) {
         judge: no_judge(Arc::clone(&programs)),
         programs,
         expected: config().expected_workforce(),
+        bonds: None,
     };
     (parts, inbox, directory)
 }

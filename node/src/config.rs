@@ -13,8 +13,8 @@ use std::time::Duration;
 use anyhow::Context;
 use figment::Figment;
 use figment::providers::{Env, Format, Toml};
-use proofgrid_core::ids::ChainId;
 use proofgrid_core::ids::{Address, NetworkId};
+use proofgrid_core::ids::{ChainContract, ChainId};
 use proofgrid_core::units::{ByteCount, Millis};
 use proofgrid_dispatcher::config::DispatcherConfig;
 use proofgrid_judge::JudgeConfig;
@@ -122,9 +122,50 @@ pub struct ProverFile {
     pub key: KeyConfig,
     /// The worker.
     pub prover: ProverConfig,
+    /// What it may put at stake for a lease; nothing if absent.
+    #[serde(default)]
+    pub bond: Option<BondSection>,
     /// Node API and metrics; not served if absent.
     #[serde(default)]
     pub node_api: Option<NodeApiSection>,
+}
+
+/// A prover's bond: its node delivers on the chain itself, so the wallet needs coins for gas.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BondSection {
+    /// EVM chain id.
+    pub chain_id: u64,
+    /// JSON-RPC addresses, the preferred one first.
+    pub rpc_urls: Vec<String>,
+    /// The chain's `TaskManager`, which every acceptance is bound to.
+    pub task_manager: HexAddress,
+    /// Most that one lease may lock, in wei.
+    pub amount_wei_max: u64,
+    /// Longest wait for one answer, in milliseconds.
+    #[serde(default = "default_request_timeout_ms")]
+    pub request_timeout_ms: u64,
+}
+
+impl BondSection {
+    /// What acceptances are bound to.
+    #[must_use]
+    pub const fn task_manager(&self) -> ChainContract {
+        ChainContract { chain: ChainId::new(self.chain_id), contract: self.task_manager.0 }
+    }
+
+    /// The chain.
+    ///
+    /// # Errors
+    /// When an address cannot be used.
+    pub fn chain(&self) -> anyhow::Result<Chain> {
+        Ok(Chain::new(&RpcSettings {
+            chain: ChainId::new(self.chain_id),
+            urls: self.rpc_urls.clone(),
+            request_timeout: Duration::from_millis(self.request_timeout_ms),
+            retries_max: 5,
+        })?)
+    }
 }
 
 /// The home chain as a verifier reads it: its own node's word, never the dispatcher's.

@@ -485,6 +485,7 @@ sol! {
         function credits(address account) external view returns (uint256);
         function registry() external view returns (address);
         function vault() external view returns (address);
+        function bonds() external view returns (address);
         function verifySeconds() external view returns (uint64);
         function graceSeconds() external view returns (uint64);
         function holdSecondsMax() external view returns (uint64);
@@ -566,9 +567,44 @@ sol! {
     }
 
     #[derive(Debug, PartialEq, Eq)]
+    enum LockState { None, Locked, Delivered, Released, Penalised }
+    #[derive(Debug, PartialEq, Eq)]
+    struct Account { uint128 free; uint128 locked; }
+    #[derive(Debug, PartialEq, Eq)]
+    struct Lock {
+        uint128 amount;
+        uint40 deadline;
+        uint40 acceptedAt;
+        LockState state;
+        bytes32 delivered;
+    }
+
+    #[derive(Debug, PartialEq, Eq)]
     interface IBonds {
         constructor(address vault_, BondParams memory params, address owner_);
+        event LeaseAccepted(
+            bytes32 indexed jobId,
+            bytes32 indexed task,
+            address indexed prover,
+            uint64 deadline,
+            uint128 amount
+        );
         function wire(address taskManager_, address races_) external;
+        function deposit(address prover) external payable;
+        function withdraw(uint128 amount, address to) external;
+        function accept(
+            Job calldata job,
+            uint32 segment,
+            uint64 deadline,
+            uint128 amount,
+            address prover,
+            bytes calldata signature
+        ) external returns (bytes32 task);
+        function deliver(bytes32 jobId, bytes32 task, bytes32 statement) external;
+        function resolve(bytes32 jobId, bytes32 task, address prover) external;
+        function accounts(address prover) external view returns (Account memory);
+        function lockOf(bytes32 jobId, bytes32 task, address prover)
+            external view returns (Lock memory);
         error AcceptanceUsed(address prover, bytes32 digest);
         error AddressZero();
         error AlreadySet();
@@ -581,8 +617,8 @@ sol! {
         error JobStillOpen(bytes32 jobId);
         error LeafCountOutOfRange(uint256 count);
         error LeaseDeadlineInvalid(uint64 deadline, uint256 now_, uint64 jobDeadline);
-        error LockNotFree(bytes32 jobId, bytes32 task, address prover, uint8 state);
-        error LockNotPending(bytes32 jobId, bytes32 task, address prover, uint8 state);
+        error LockNotFree(bytes32 jobId, bytes32 task, address prover, LockState state);
+        error LockNotPending(bytes32 jobId, bytes32 task, address prover, LockState state);
         error ManifestNotAccepted(bytes32 programId, bytes32 manifest);
         error NotAllowed(address caller);
         error OwnableInvalidOwner(address owner);

@@ -11,6 +11,7 @@
 //! together.
 
 pub mod abi;
+pub mod bonds;
 pub mod challenge;
 pub mod config;
 pub mod contracts;
@@ -21,7 +22,9 @@ pub mod direct;
 pub mod eigenlayer;
 pub mod epochs;
 pub mod finality;
+pub mod keeper;
 pub mod key;
+pub mod locks;
 pub mod mirror;
 pub mod posts;
 pub mod publishing;

@@ -22,9 +22,11 @@ use proofgrid_proto::convert::SettleOrder;
 use thiserror::Error;
 
 use crate::abi::{self, Finality, IProofRegistry, ITaskManager, JobState};
+use crate::bonds::BondBook;
 use crate::challenge::statement_words;
 use crate::contracts::{ContractAddresses, evm, g1_signature, g2_key};
 use crate::epochs;
+use crate::locks;
 use crate::rewards::pots;
 use crate::rpc::{Chain, RpcError};
 use crate::submit::inclusion_of;
@@ -209,7 +211,16 @@ pub async fn standing(chain: &Chain, archive: &Archive, post: &Post) -> Result<S
         }
         Purpose::Epoch(epoch) => epochs::epoch_standing(chain, &archive.contracts, epoch).await,
         Purpose::Distribute(epoch) => pots::standing(chain, &archive.contracts, epoch, post).await,
+        Purpose::Accept(lock) => {
+            locks::accept_standing(&book(chain, archive, post), lock, &post.calldata).await
+        }
+        Purpose::Resolve(lock) => locks::resolve_standing(&book(chain, archive, post), lock).await,
     }
+}
+
+/// The book of bonds that a post goes to.
+fn book(chain: &Chain, archive: &Archive, post: &Post) -> BondBook {
+    BondBook::at(chain.clone(), archive.contracts.task_manager, post.contract)
 }
 
 /// Whether a certificate is attested, at the head.

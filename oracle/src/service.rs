@@ -16,12 +16,15 @@ use proofgrid_core::ids::{Address, BlockNumber, ChainContract};
 use proofgrid_core::network::{SubmissionFailure, SubmissionSubject, SubmissionUpdate};
 use proofgrid_core::statement::OpenedStatement;
 use proofgrid_core::units::UnixSeconds;
-use proofgrid_proto::convert::{ChainNews, OracleMessage, OracleOrder, ReportedEvent, SettleOrder};
+use proofgrid_proto::convert::{
+    AcceptanceOrder, ChainNews, OracleMessage, OracleOrder, ReportedEvent, SettleOrder,
+};
 use thiserror::Error;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::time::{MissedTickBehavior, interval, timeout};
 use tokio_util::sync::CancellationToken;
 
+use crate::bonds::BondBook;
 use crate::config::{ConfigError, OracleConfig};
 use crate::contracts::{ContractAddresses, check_deployed};
 use crate::cursor::{BlockRef, Cursor, CursorError};
@@ -29,6 +32,7 @@ use crate::direct::{self, DIRECT_PROOF_BYTES_MAX};
 use crate::epochs;
 use crate::finality::FinalityPolicy;
 use crate::key::OracleKey;
+use crate::locks;
 use crate::mirror;
 use crate::posts::{self, Archive, PostError};
 use crate::publishing::{self, Choice, Publishing};
@@ -109,6 +113,7 @@ pub struct Oracle {
     dial: DialSettings,
     chain: Chain,
     contracts: ContractAddresses,
+    book: BondBook,
     roll_epochs: bool,
     /// The vault's pots, if handing them out is this oracle's part.
     pots: Option<PotBook>,
@@ -140,6 +145,7 @@ impl Oracle {
         let chain = Chain::new(&config.rpc())?;
         let contracts = config.addresses();
         check_deployed(&chain, &contracts).await?;
+        let book = BondBook::of(chain.clone(), contracts.task_manager).await?;
         let submit = SubmitSettings {
             archive: Archive { contracts, scan_blocks_max: config.scan_blocks_max },
             finality: config.finality,
@@ -172,6 +178,7 @@ impl Oracle {
             poll_interval: config.poll_interval(),
             dial: DialSettings::new(config, key),
             contracts,
+            book,
             finality: config.finality,
             session: None,
             next_event_id: 1,
@@ -246,6 +253,7 @@ impl Oracle {
                 self.take_on_certificate(&certificate).await
             }
             OracleOrder::SettleJob(order) => self.take_on_settlement(&order).await,
+            OracleOrder::PostAcceptance(order) => self.take_on_acceptance(&order).await,
             OracleOrder::Refused(refused) => {
                 tracing::warn!(text = refused.text, "the dispatcher refused a message");
                 Ok(())
@@ -357,6 +365,31 @@ impl Oracle {
         }
         if let Some(update) = self.submitter.choice(subject) {
             self.tell_update(update).await;
+        }
+        Ok(())
+    }
+
+    /// What a prover signed binds it, whoever brings it here; what it did not sign costs nothing.
+    async fn take_on_acceptance(&mut self, order: &AcceptanceOrder) -> Result<(), OracleError> {
+        let task_manager = self.on_chain(self.contracts.task_manager);
+        let accepted = &order.accepted;
+        let task = accepted.lease.task();
+        if order.task_manager != task_manager.contract || accepted.verify(task_manager).is_err() {
+            tracing::warn!(%task, prover = %accepted.prover, "no acceptance of this prover here");
+            return Ok(());
+        }
+        for post in locks::posts(&self.book, order) {
+            let waits = post.purpose.is_patient();
+            if waits && self.submitter.patient() >= locks::LOCKS_WATCHED_MAX {
+                tracing::warn!(%task, "too many locks are watched; this one is left to others");
+                continue;
+            }
+            match self.submitter.enqueue(post).await {
+                Ok(()) => {}
+                // Certificates and payments go first; the dispatcher brings it again.
+                Err(RecordError::Full) => return Ok(()),
+                Err(error) => return Err(error.into()),
+            }
         }
         Ok(())
     }

@@ -12,7 +12,7 @@ use std::path::PathBuf;
 use alloy::json_abi::{EventParam, InternalType, JsonAbi, Param};
 use alloy::sol_types::{SolCall, SolConstructor, SolEvent, SolStruct, SolType};
 use proofgrid_oracle::abi::{
-    BatchStatus, IAvsManager, IBonds, IChallengeGame, IDevToken, IEpochTable, IFeeVault,
+    self, BatchStatus, IAvsManager, IBonds, IChallengeGame, IDevToken, IEpochTable, IFeeVault,
     IGroth16Verifier, IOperatorRegistrar, IProofRegistry, IRaceRounds, ISlashingCourt,
     ITaskManager, JobRecord, Program,
 };
@@ -169,6 +169,7 @@ fn the_task_manager_is_as_committed() {
     check_outputs::<ITaskManager::jobsCall>(&abi);
     check_outputs::<ITaskManager::creditsCall>(&abi);
     check_outputs::<ITaskManager::refundableAtCall>(&abi);
+    check_outputs::<ITaskManager::bondsCall>(&abi);
     check_outputs::<ITaskManager::verifySecondsCall>(&abi);
     check_outputs::<ITaskManager::graceSecondsCall>(&abi);
     check_outputs::<ITaskManager::holdSecondsMaxCall>(&abi);
@@ -188,8 +189,13 @@ fn money_and_faults_are_as_committed() {
     check_outputs::<IFeeVault::intervalSecondsCall>(&vault);
     check_constructor::<IFeeVault::constructorCall>(&vault);
     let calls = IBonds::IBondsCalls::SIGNATURES;
-    let bonds = check("Bonds", calls, &[], IBonds::IBondsErrors::SIGNATURES);
+    let (events, errors) = (IBonds::IBondsEvents::SIGNATURES, IBonds::IBondsErrors::SIGNATURES);
+    let bonds = check("Bonds", calls, events, errors);
     check_constructor::<IBonds::constructorCall>(&bonds);
+    check_outputs::<IBonds::accountsCall>(&bonds);
+    check_outputs::<IBonds::lockOfCall>(&bonds);
+    assert_eq!(abi::Account::eip712_root_type(), fields(&bonds, "Account"));
+    check_indexed::<IBonds::LeaseAccepted>(&bonds, &["jobId", "task", "prover"]);
     let calls = IRaceRounds::IRaceRoundsCalls::SIGNATURES;
     let races = check("RaceRounds", calls, &[], IRaceRounds::IRaceRoundsErrors::SIGNATURES);
     check_constructor::<IRaceRounds::constructorCall>(&races);

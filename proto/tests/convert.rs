@@ -4,7 +4,9 @@
 
 use alloy_primitives::U256;
 use proofgrid_core::batch::{Batch, BatchLeaf};
+use proofgrid_core::bond::{AcceptedLease, BondedLease, LeaseTerms};
 use proofgrid_core::crypto::bls::SecretKey;
+use proofgrid_core::crypto::secp::WalletKey;
 use proofgrid_core::epoch::{EpochKeys, EpochTable, Member, MemberSet};
 use proofgrid_core::ids::{
     Address, Attempt, BlobDigest, BlockHash, BlockNumber, ChainContract, ChainId, Claim,
@@ -22,9 +24,9 @@ use proofgrid_core::statement::{OpenedStatement, SegmentRecord, Statement, Verdi
 use proofgrid_core::units::{ByteCount, Millis, Stake, UnixMillis, UnixSeconds, WorkUnits};
 use proofgrid_core::vote::{Attestation, Vote};
 use proofgrid_proto::convert::{
-    AbstainReason, ChainNews, CompletionReply, OracleMessage, ProverMessage, ProverOrder,
-    ReportedEvent, SegmentOffer, SignedRequest, StatementOffer, VerifierMessage, VerifierOrder,
-    evidence,
+    AbstainReason, AcceptanceOrder, ChainNews, CompletionReply, OracleMessage, OracleOrder,
+    ProverMessage, ProverOrder, ReportedEvent, SegmentOffer, SignedRequest, StatementOffer,
+    VerifierMessage, VerifierOrder, evidence,
 };
 use proofgrid_proto::v1;
 use proptest::prelude::*;
@@ -322,6 +324,31 @@ fn prover_messages_come_back_the_same() {
         prover_up(ProverMessage::Fail { lease: lease(), fault });
     }
     prover_up(ProverMessage::Drain);
+    let accepted = accepted();
+    let (terms, signature) = (accepted.lease.terms, accepted.signature);
+    prover_up(ProverMessage::Accept { lease: lease(), terms, signature });
+}
+
+fn accepted() -> AcceptedLease {
+    let spec = spec();
+    let terms = LeaseTerms { amount: u128::MAX, deadline: spec.deadline };
+    let manager = ChainContract { chain: ChainId::new(2), contract: Address::from_bytes([5; 20]) };
+    let key = WalletKey::from_bytes(&[3; 32]).unwrap();
+    BondedLease { spec, segment: 1, terms }.sign(&key, manager)
+}
+
+#[test]
+fn an_acceptance_comes_back_the_same_and_stakes_something() {
+    let order =
+        AcceptanceOrder { task_manager: Address::from_bytes([5; 20]), accepted: accepted() };
+    let order = OracleOrder::PostAcceptance(Box::new(order));
+    let wire = v1::OracleServiceSessionResponse::from(order.clone());
+    assert_eq!(OracleOrder::try_from(wire).unwrap(), order);
+    let terms =
+        v1::LeaseTerms { lease: Some(lease().into()), bond_wei: vec![0; 16], deadline_unix_s: 1 };
+    let message = Some(v1::prover_service_session_response::Message::Terms(terms));
+    let nothing = ProverOrder::try_from(v1::ProverServiceSessionResponse { message });
+    assert!(nothing.unwrap_err().to_string().contains("bond_wei"));
 }
 
 fn assignment() -> Assignment {
@@ -349,6 +376,7 @@ fn assignment() -> Assignment {
 
 #[test]
 fn prover_orders_come_back_the_same() {
+    prover_down(ProverOrder::Terms { lease: lease(), terms: accepted().lease.terms });
     prover_down(ProverOrder::Registered { resumed: vec![lease()] });
     prover_down(ProverOrder::Assign(Box::new(assignment())));
     for reason in [

@@ -18,6 +18,7 @@ pub mod memory;
 pub mod pipeline;
 pub mod progress;
 pub mod session;
+pub mod stake;
 pub mod status;
 pub mod transfer;
 pub mod worker;
@@ -51,6 +52,7 @@ use crate::inputs::InputCache;
 use crate::memory::{MemoryGate, Probe, ProbeError};
 use crate::pipeline::Workshop;
 use crate::session::{EVENTS_MAX, Session};
+use crate::stake::{Desk, Stake};
 use crate::transfer::Transfers;
 use crate::worker::{Wiring, Worker};
 
@@ -94,11 +96,13 @@ pub struct Ground {
     /// Whether the session has a thread of its own, so that no work keeps it from its heartbeats;
     /// else it shares the runtime.
     pub session_thread: bool,
+    /// What may be put at stake; nothing if absent.
+    pub stake: Option<Stake>,
 }
 
 impl Default for Ground {
     fn default() -> Self {
-        Self { dialer: Dialer::tcp(), probe: Probe::default(), session_thread: true }
+        Self { dialer: Dialer::tcp(), probe: Probe::default(), session_thread: true, stake: None }
     }
 }
 
@@ -135,6 +139,7 @@ impl Prover {
         shutdown: &CancellationToken,
     ) -> Result<Handle, StartError> {
         config.check()?;
+        let key = Arc::new(key);
         let (holdings, held) = Holdings::open(&config.data_dir)?;
         let cache_max = ByteCount::new(config.input_cache_bytes_max);
         let inputs = InputCache::open(&config.data_dir, cache_max)?;
@@ -145,7 +150,9 @@ impl Prover {
         let bench = BenchFile::load(&config.data_dir, config.device, threads);
         let (token, current) = watch::channel(None);
         let transfers = Transfers::new(channel::lazy(&config, &ground.dialer)?, current);
+        let desk = ground.stake.map(|stake| Desk::new(stake, Arc::clone(&key)));
         let workshop = Arc::new(Workshop {
+            desk,
             registry,
             backend,
             inputs,

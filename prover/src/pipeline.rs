@@ -20,6 +20,7 @@ use crate::bench::millis;
 use crate::holdings::{HeldProof, Holdings, HoldingsError};
 use crate::inputs::InputCache;
 use crate::progress::{Stage, TaskControl};
+use crate::stake::Desk;
 use crate::transfer::{TransferError, Transfers};
 
 /// Most bytes of a fault's text on the wire.
@@ -61,6 +62,8 @@ pub struct Workshop {
     pub transfers: Transfers,
     /// Proofs on disk.
     pub holdings: Holdings,
+    /// What is put at stake, if anything may be.
+    pub desk: Option<Desk>,
     /// Who is paid.
     pub prover: Address,
     /// One lock per input that is being fetched, so that segments of a job share one download.
@@ -97,6 +100,9 @@ impl Workshop {
             () = control.cancelled() => return Err(TaskEnd::Cancelled),
         };
         let segment = self.prepare(&assignment, &input).await?;
+        if let Some(desk) = &self.desk {
+            desk.has_input(&assignment.lease.task);
+        }
         let program = assignment.spec.program;
         let binding = Binding::of_segment(assignment.job, program, self.prover, &segment);
         let request = ProveRequest { program, input, segment, binding };

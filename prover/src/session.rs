@@ -131,7 +131,7 @@ pub struct Session {
     /// How the dispatcher is dialled.
     pub dialer: Dialer,
     /// Signs logins.
-    pub key: WalletKey,
+    pub key: Arc<WalletKey>,
     /// Where events go.
     pub events: mpsc::Sender<SessionEvent>,
     /// Memory for new tasks, in bytes; kept up to date by the worker.

@@ -41,6 +41,7 @@ fn config(directory: &Path, workers: usize) -> DispatcherConfig {
         oracles: Vec::new(),
         prover_allow_list: None,
         administrators: None,
+        lease_bond_wei: 0,
         heartbeat_interval_ms: 5_000,
         dead_after_ms: 30_000,
         judge_at_intake: false,

@@ -16,7 +16,7 @@ use std::sync::Arc;
 
 use proofgrid_core::ids::{Address, BlobDigest, JobId};
 use proofgrid_core::job::JobSpec;
-use proofgrid_core::network::{Effect, Network, Peer, Workforce};
+use proofgrid_core::network::{Assignment, Effect, Lease, LeaseRef, Network, Peer, Workforce};
 use proofgrid_judge::Judge;
 use proofgrid_proofs::program::Registry;
 use proofgrid_proto::convert::{
@@ -29,6 +29,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::actor::ActorHandle;
 use crate::blobs::Pins;
+use crate::bonds::Bonds;
 use crate::limits::{AWAY_PAUSE, AWAY_TRIES_MAX, DELETIONS_MAX, JUDGEMENTS_MAX, PLANNERS_MAX};
 use crate::session::directory::Directory;
 
@@ -162,11 +163,14 @@ pub struct EffectParts {
     pub judge: Judge,
     /// Whom the planner cuts for while no prover is connected.
     pub expected: Workforce,
+    /// What is asked of provers, if a bond is.
+    pub bonds: Option<Arc<Bonds>>,
 }
 
 /// Runs effects.
 pub struct Effects {
     directory: Arc<Directory>,
+    bonds: Option<Arc<Bonds>>,
     plans: Queue<PlanJob>,
     intakes: Queue<IntakeJob>,
     deletions: Queue<BlobDigest>,
@@ -206,6 +210,7 @@ impl Effects {
         };
         Self {
             directory: Arc::clone(&parts.directory),
+            bonds: parts.bonds.clone(),
             plans: Queue::start(tracker, shutdown, PLANNERS_MAX, quick_plan, plan),
             intakes: Queue::start(tracker, shutdown, JUDGEMENTS_MAX, quick_intake, intake),
             deletions: Queue::start(tracker, shutdown, DELETIONS_MAX, |_| false, delete),
@@ -225,7 +230,11 @@ impl Effects {
                 self.plans.push(PlanJob { job, spec, workforce });
             }
             Effect::AssignTask { prover, assignment } => {
+                let terms = self.terms_of(&assignment);
                 self.directory.send_prover(prover.session, ProverOrder::Assign(assignment));
+                if let Some(terms) = terms {
+                    self.directory.send_prover(prover.session, terms);
+                }
             }
             Effect::CancelTask { prover, task, attempt, reason } => {
                 let order = ProverOrder::Cancel { task, attempt, reason };
@@ -263,6 +272,13 @@ impl Effects {
             Effect::JobChanged { job: _ } => {}
             other => self.tell(other, network),
         }
+    }
+
+    /// The bond that is asked for an assignment, if one is.
+    fn terms_of(&self, assignment: &Assignment) -> Option<ProverOrder> {
+        let Lease { task, attempt, token, expires_at, .. } = assignment.lease;
+        let terms = self.bonds.as_ref()?.asked(&assignment.spec, expires_at)?;
+        Some(ProverOrder::Terms { lease: LeaseRef { task, attempt, token }, terms })
     }
 
     /// Effects that are a message to verifiers or an oracle.

@@ -117,9 +117,13 @@ impl OracleGate {
         tracing::info!(%oracle, %chain, %version, "oracle registered");
         link.shared.directory.set_chain(link.session(), chain);
         let sender = link.sender.clone();
+        let accepted = link.shared.bonds.as_ref().map(|bonds| bonds.of_chain(chain));
         let registered: crate::actor::Reply = Box::new(move |_answer, _| {
             // A full queue means a peer that does not read; its session ends by other means.
             let _ = sender.try_send(Ok(OracleOrder::Registered));
+            for order in accepted.into_iter().flatten() {
+                let _ = sender.try_send(Ok(OracleOrder::PostAcceptance(Box::new(order))));
+            }
         });
         let input = Input::OracleConnected { chain, session: link.session() };
         link.shared.actor.hand_over(input, registered).await?;

@@ -1,11 +1,15 @@
 //! What a prover's messages mean.
 
+use proofgrid_core::bond::{AcceptedLease, BondedLease, LeaseTerms};
+use proofgrid_core::crypto::secp::WalletSignature;
 use proofgrid_core::ids::{Address, Role};
+use proofgrid_core::job::JobSpec;
 use proofgrid_core::network::{
     Answer, Input, LeaseRef, ProofReport, ProverCapabilities, Refusal, State, TaskState, Try,
 };
+use proofgrid_core::units::UnixMillis;
 use proofgrid_proto::convert::{
-    Challenge, CompletionReply, Hello, LoginProof, ProverMessage, ProverOrder, Welcome,
+    Challenge, CompletionReply, Hello, LoginProof, OracleOrder, ProverMessage, ProverOrder, Welcome,
 };
 use proofgrid_proto::v1;
 use tokio::sync::mpsc;
@@ -163,6 +167,43 @@ impl ProverGate {
     }
 }
 
+/// The job, the segment and the end of a lease that is running and the prover's own.
+fn held(state: &State, prover: &Address, lease: &LeaseRef) -> Option<(JobSpec, u32, UnixMillis)> {
+    let (job, task) = state.task(&lease.task).ok()?;
+    let TaskState::Leased(running) = &task.state else { return None };
+    let holds =
+        (running.attempt, running.token, running.prover) == (lease.attempt, lease.token, *prover);
+    holds.then(|| (job.spec.clone(), task.index, running.expires_at))
+}
+
+impl ProverGate {
+    /// Hands an accepted lease to the oracle that posts it.
+    async fn accept(
+        link: &Link,
+        lease: LeaseRef,
+        terms: LeaseTerms,
+        signature: WalletSignature,
+    ) -> Result<(), EdgeError> {
+        let (shared, prover) = (&link.shared, link.address);
+        let Some(bonds) = &shared.bonds else {
+            return Err(EdgeError::NotAllowed("no bonds are asked for here".into()));
+        };
+        let found = shared.actor.read(move |view| held(view.network.state(), &prover, &lease));
+        let Some((spec, segment, expires_at)) = found.await? else {
+            let text = "the lease is over or another's; only a running one can be accepted";
+            return Err(EdgeError::WrongState(text.into()));
+        };
+        let (task, asked) = (lease.task, bonds.asked(&spec, expires_at));
+        let lease = BondedLease { spec, segment, terms };
+        let accepted = AcceptedLease { lease, prover, signature };
+        let now = shared.clock.now().as_seconds();
+        let (chain, order) = bonds.take(accepted, asked, now)?;
+        tracing::info!(%task, %prover, %chain, "acceptance handed to the oracle");
+        shared.directory.send_oracle(chain, OracleOrder::PostAcceptance(Box::new(order)));
+        Ok(())
+    }
+}
+
 impl Handler<ProverProtocol> for ProverGate {
     async fn opened(&mut self, _link: &Link) -> Result<(), EdgeError> {
         Ok(())
@@ -197,6 +238,9 @@ impl Handler<ProverProtocol> for ProverGate {
             ProverMessage::Fail { lease, fault } => {
                 let input = Input::TaskFailed { prover, lease, fault };
                 link.shared.actor.hand_over(input, reply(link, quiet)).await?;
+            }
+            ProverMessage::Accept { lease, terms, signature } => {
+                Self::accept(link, lease, terms, signature).await?;
             }
             ProverMessage::Drain => {
                 let input = Input::ProverDraining { prover, session };

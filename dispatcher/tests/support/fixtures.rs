@@ -63,6 +63,7 @@ pub fn config() -> DispatcherConfig {
         heartbeat_interval_ms: 5_000,
         dead_after_ms: 30_000,
         judge_at_intake: true,
+        lease_bond_wei: 0,
         connections_max: 64,
         connections_per_ip_max: 64,
         unclaimed_bytes_per_requester_max: 1 << 20,

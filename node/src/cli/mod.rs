@@ -1,5 +1,6 @@
 //! The command line: one binary for every role and for the people who use the network.
 
+pub mod bond;
 pub mod certificate;
 pub mod challenge;
 pub mod devnet;
@@ -150,14 +151,14 @@ pub struct WalletArgs {
 /// # Errors
 /// What failed, with the exit code.
 pub fn run(cli: Cli) -> CliResult {
-    let service = matches!(
-        cli.command,
+    let service = match &cli.command {
+        Command::Prover(command) => !matches!(command, roles::ProverCommand::Bond(_)),
         Command::Dispatcher(_)
-            | Command::Prover(_)
-            | Command::Verifier(_)
-            | Command::Oracle(_)
-            | Command::Planted(_)
-    );
+        | Command::Verifier(_)
+        | Command::Oracle(_)
+        | Command::Planted(_) => true,
+        _ => false,
+    };
     match cli.command {
         Command::JudgeChild => return roles::judge_child(&proofgrid_programs::registry()),
         Command::Planted(planted::PlantedCommand::JudgeChild) => return planted::judge_child(),

@@ -14,9 +14,9 @@ use proofgrid_judge::{Judge, JudgeConfig};
 use proofgrid_oracle::key::OracleKey;
 use proofgrid_oracle::service::Oracle;
 use proofgrid_proofs::program::Registry;
-use proofgrid_prover::Prover;
 use proofgrid_prover::backend::Backend;
 use proofgrid_prover::bench::{self, BenchFile, BenchInput};
+use proofgrid_prover::{Ground, Prover};
 use proofgrid_store::blob::BlobStore;
 use proofgrid_store::journal::{EngineKind, Journal, JournalConfig};
 use proofgrid_verifier::Verifier;
@@ -24,6 +24,7 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
+use super::bond::{self, BondCommand};
 use super::keys::bls_from;
 use crate::chain_view::HomeChainView;
 use crate::client::wallet_from;
@@ -70,6 +71,9 @@ pub enum ProverCommand {
         #[arg(long, default_value_t = 2)]
         rounds: u32,
     },
+    /// The coins that stand behind assigned work.
+    #[command(subcommand)]
+    Bond(BondCommand),
 }
 
 /// Where a role's settings are.
@@ -134,7 +138,7 @@ async fn open_blobs(store: &StoreConfig) -> anyhow::Result<BlobStore> {
     Ok(blobs)
 }
 
-/// Runs or measures a prover.
+/// Runs or measures a prover, or looks after its bond.
 ///
 /// # Errors
 /// When it cannot start.
@@ -144,6 +148,7 @@ pub fn prover(command: &ProverCommand, output: Format) -> CliResult {
         ProverCommand::Run(args) => {
             run_prover(config::load(&args.config)?, proofgrid_programs::registry())
         }
+        ProverCommand::Bond(command) => bond::run(command, output),
         ProverCommand::Bench { config, program, input, rounds } => {
             let file: ProverFile = config::load(&config.config)?;
             let input = match input {
@@ -174,7 +179,13 @@ pub fn run_prover(file: ProverFile, registry: Registry) -> CliResult {
         let address = key.address();
         let listener = bind(file.node_api.as_ref()).await?;
         let data_dir = file.prover.data_dir.clone();
-        let running = Prover::start(file.prover, key, Arc::new(registry), &stop)?;
+        let bonded = match &file.bond {
+            Some(bond) => Some(bond::keep(bond, &key, &data_dir).await?),
+            None => None,
+        };
+        let (stake, keeping) = bonded.unzip();
+        let ground = Ground { stake, ..Ground::default() };
+        let running = Prover::start_on(ground, file.prover, key, Arc::new(registry), &stop)?;
         if let Some((section, listener)) = listener {
             let facts = Arc::new(ProverFacts::new(running.status(), data_dir));
             // It answers while the worker drains, and ends with the process.
@@ -183,6 +194,10 @@ pub fn run_prover(file: ProverFile, registry: Registry) -> CliResult {
         }
         tracing::info!(version = crate::VERSION, %address, "prover runs");
         running.join().await.context("the worker's loop ended by a panic; please report it")?;
+        // What the worker proved last is delivered before the process goes.
+        if let Some(keeping) = keeping {
+            keeping.end().await;
+        }
         tracing::info!("drained; finished proofs that nobody confirmed stay on disk");
         Ok(())
     })

@@ -18,6 +18,7 @@
 pub mod classify;
 pub mod fees;
 mod gap;
+mod patience;
 pub mod record;
 mod withdraw;
 
@@ -35,6 +36,7 @@ use thiserror::Error;
 
 use self::classify::{Refusal, classify};
 use self::fees::{FeeBounds, Market, first_offer};
+use self::patience::Patience;
 use self::record::{Broadcast, Inclusion, Phase, Post, Purpose, Record, RecordError, Records};
 use crate::contracts::refusal;
 use crate::cursor::BlockRef;
@@ -99,6 +101,7 @@ pub struct Submitter {
     /// Head at which each transaction was last broadcast by this process; empty after a restart, so
     /// that everything is broadcast once more.
     broadcast_at: BTreeMap<Purpose, u64>,
+    patience: Patience,
     /// Head at which nonces that nobody holds were last looked for.
     gap_closed_at: Option<u64>,
     gas_seen: GasSeen,
@@ -129,6 +132,7 @@ impl Submitter {
             settings,
             records,
             broadcast_at: BTreeMap::new(),
+            patience: Patience::default(),
             gap_closed_at: None,
             gas_seen: GasSeen::default(),
         })
@@ -176,7 +180,11 @@ impl Submitter {
 
     async fn drop_ended(&mut self, purpose: Purpose) -> Result<(), RecordError> {
         self.broadcast_at.remove(&purpose);
-        self.records.forget(purpose).await
+        self.records.forget(purpose).await?;
+        if self.records.get(purpose).is_none() {
+            self.patience.forget(purpose);
+        }
+        Ok(())
     }
 
     /// Why a submission is published as it is, if there was a choice; comes before all else that is
@@ -272,6 +280,9 @@ impl Submitter {
         match phase {
             Phase::Queued { refusals } => {
                 if !may_start || self.in_flight() >= self.settings.in_flight_max {
+                    return Ok(None);
+                }
+                if !self.patience.is_due(purpose) {
                     return Ok(None);
                 }
                 self.start(&post, refusals, view).await

@@ -17,6 +17,7 @@ use proofgrid_store::lock::LockedFile;
 use thiserror::Error;
 
 use super::fees::Offer;
+use crate::bonds::LockId;
 use crate::cursor::BlockRef;
 use crate::publishing::Choice;
 use crate::state_file::{StateFile, StateFileError, StateKind};
@@ -55,6 +56,10 @@ pub enum Purpose {
         /// The statement.
         statement: StatementDigest,
     },
+    /// `accept` of a lease under its prover's signature.
+    Accept(LockId),
+    /// `resolve` of the lock that it made.
+    Resolve(LockId),
 }
 
 impl Purpose {
@@ -70,7 +75,9 @@ impl Purpose {
             | Self::Direct { .. }
             | Self::Roster(_)
             | Self::Epoch(_)
-            | Self::Distribute(_) => None,
+            | Self::Distribute(_)
+            | Self::Accept(_)
+            | Self::Resolve(_) => None,
         }
     }
 
@@ -81,6 +88,13 @@ impl Purpose {
             Self::Direct { job, .. } => Some(SubmissionSubject::Settle(job)),
             other => other.told(),
         }
+    }
+
+    /// Whether it waits for long and can wait a little longer: it is looked at now and then, not at
+    /// every step.
+    #[must_use]
+    pub const fn is_patient(self) -> bool {
+        matches!(self, Self::Resolve(_))
     }
 }
 

@@ -15,7 +15,9 @@ mod verifier;
 mod view;
 
 pub use evidence::evidence;
-pub use oracle::{ChainNews, OracleMessage, OracleOrder, ReportedEvent, SettleOrder};
+pub use oracle::{
+    AcceptanceOrder, ChainNews, OracleMessage, OracleOrder, ReportedEvent, SettleOrder,
+};
 pub use prover::{CompletionReply, ProverMessage, ProverOrder};
 pub use request::{AdminCall, BlobAccess, SignedRequest, admin_subject_of};
 pub use session::{Challenge, Hello, LoginProof, SESSION_TOKEN_BYTES, SessionToken, Welcome};
@@ -23,7 +25,7 @@ pub use verifier::{AbstainReason, SegmentOffer, StatementOffer, VerifierMessage,
 pub use view::{explanations, job_state, job_summary, job_view, statement_of_job, task_view};
 
 use proofgrid_core::crypto::bls::BlsError;
-use proofgrid_core::crypto::secp::SecpError;
+use proofgrid_core::crypto::secp::{SecpError, WalletSignature};
 use proofgrid_core::ids::ParseIdError;
 use thiserror::Error;
 
@@ -161,6 +163,11 @@ fn exact<const N: usize>(field: &str, bytes: &[u8]) -> Result<[u8; N], ConvertEr
     bytes
         .try_into()
         .map_err(|_| ConvertError::new(field, Problem::Length { expected: N, got: bytes.len() }))
+}
+
+/// A wallet's signature.
+fn signature(field: &str, bytes: &[u8]) -> Result<WalletSignature, ConvertError> {
+    WalletSignature::try_from(bytes).map_err(|error| ConvertError::new(field, error))
 }
 
 /// A point or signature of core's BLS module.

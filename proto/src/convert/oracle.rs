@@ -1,10 +1,12 @@
 //! The oracle's session, message by message.
 
+use proofgrid_core::bond::{AcceptedLease, BondedLease};
 use proofgrid_core::certificate::Certificate;
 use proofgrid_core::crypto::bls::PublicKeyG2;
 use proofgrid_core::epoch::{EpochKeys, EpochTable, MemberSet};
 use proofgrid_core::ids::{
-    BlockHash, BlockNumber, CertificateId, ChainContract, ChainId, EpochNumber, JobId, TxHash,
+    Address, BlockHash, BlockNumber, CertificateId, ChainContract, ChainId, EpochNumber, JobId,
+    TxHash,
 };
 use proofgrid_core::job::JobSpec;
 use proofgrid_core::limits::{BATCH_STATEMENTS_MAX, EPOCH_MEMBERS_MAX};
@@ -16,7 +18,7 @@ use proofgrid_core::units::UnixSeconds;
 
 use super::{
     At, Challenge, ConvertError, Hello, LoginProof, Problem, VERSION_BYTES_MAX, Welcome, bounded,
-    exact, id, known, label, nested, point, present, ranged, text,
+    exact, id, known, label, nested, point, present, ranged, signature, text,
 };
 use crate::v1;
 use crate::v1::oracle_service_session_request::Message as Up;
@@ -141,10 +143,21 @@ pub enum OracleOrder {
     },
     /// Settle a contract job.
     SettleJob(Box<SettleOrder>),
+    /// Post a lease that a prover accepted, and end its lock when its job has ended.
+    PostAcceptance(Box<AcceptanceOrder>),
     /// A message was refused.
     Refused(v1::Refused),
     /// The session ends.
     Goaway(v1::Goaway),
+}
+
+/// What posting an accepted lease takes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AcceptanceOrder {
+    /// The `TaskManager` that the signature is bound to, on the session's chain.
+    pub task_manager: Address,
+    /// What was accepted, by whom; nothing is verified yet.
+    pub accepted: AcceptedLease,
 }
 
 /// What settling a contract job takes.
@@ -462,6 +475,36 @@ fn settle(wire: v1::SettleJob) -> Result<SettleOrder, ConvertError> {
     })
 }
 
+fn acceptance(wire: v1::PostAcceptance) -> Result<AcceptanceOrder, ConvertError> {
+    let lease = BondedLease {
+        spec: nested("job", wire.job)?,
+        segment: wire.segment,
+        terms: super::prover::terms(&wire.bond_wei, wire.deadline_unix_s)?,
+    };
+    Ok(AcceptanceOrder {
+        task_manager: id("task_manager", &wire.task_manager)?,
+        accepted: AcceptedLease {
+            lease,
+            prover: id("prover", &wire.prover)?,
+            signature: signature("signature", &wire.signature)?,
+        },
+    })
+}
+
+fn acceptance_to_wire(core: &AcceptanceOrder) -> v1::PostAcceptance {
+    let AcceptanceOrder { task_manager, accepted } = core;
+    let lease = &accepted.lease;
+    v1::PostAcceptance {
+        task_manager: task_manager.as_bytes().to_vec(),
+        job: Some((&lease.spec).into()),
+        segment: lease.segment,
+        deadline_unix_s: lease.terms.deadline.get(),
+        bond_wei: lease.terms.amount.to_be_bytes().to_vec(),
+        prover: accepted.prover.as_bytes().to_vec(),
+        signature: accepted.signature.to_bytes().to_vec(),
+    }
+}
+
 impl TryFrom<v1::OracleServiceSessionResponse> for OracleOrder {
     type Error = ConvertError;
 
@@ -478,6 +521,9 @@ impl TryFrom<v1::OracleServiceSessionResponse> for OracleOrder {
                 Self::SubmitCertificate { id: certificate.id(), certificate: Box::new(certificate) }
             }
             Down::SettleJob(wire) => Self::SettleJob(Box::new(settle(wire).at("settle_job")?)),
+            Down::PostAcceptance(wire) => {
+                Self::PostAcceptance(Box::new(acceptance(wire).at("post_acceptance")?))
+            }
             Down::Refused(refused) => Self::Refused(refused),
             Down::Goaway(goaway) => Self::Goaway(goaway),
         })
@@ -509,6 +555,7 @@ impl From<OracleOrder> for v1::OracleServiceSessionResponse {
                 path: order.path.iter().map(|node| node.to_vec()).collect(),
                 task_manager: Some(order.task_manager.into()),
             }),
+            OracleOrder::PostAcceptance(order) => Down::PostAcceptance(acceptance_to_wire(&order)),
             OracleOrder::Refused(refused) => Down::Refused(refused),
             OracleOrder::Goaway(goaway) => Down::Goaway(goaway),
         };

@@ -1,17 +1,19 @@
 //! The prover's session, message by message.
 
+use proofgrid_core::bond::LeaseTerms;
+use proofgrid_core::crypto::secp::WalletSignature;
 use proofgrid_core::ids::{Attempt, JobId, LeaseToken, TaskId};
 use proofgrid_core::job::{JobSpec, TaskKind};
 use proofgrid_core::network::{
     Assignment, CancelReason, Device, Lease, LeaseRef, PlannedSegment, ProgramOffer, ProofReport,
     ProverCapabilities, TaskFault,
 };
-use proofgrid_core::units::{ByteCount, Millis, UnixMillis, WorkUnits};
+use proofgrid_core::units::{ByteCount, Millis, UnixMillis, UnixSeconds, WorkUnits};
 
 use super::common::list;
 use super::{
     At, CODE_BYTES_MAX, Challenge, ConvertError, Hello, LoginProof, NAME_BYTES_MAX, Problem,
-    VERSION_BYTES_MAX, Welcome, id, known, label, nested, present, ranged, text,
+    VERSION_BYTES_MAX, Welcome, exact, id, known, label, nested, present, ranged, signature, text,
 };
 use crate::v1;
 use crate::v1::prover_service_session_request::Message as Up;
@@ -70,6 +72,15 @@ pub enum ProverMessage {
     },
     /// No more work, please.
     Drain,
+    /// A lease is accepted, with a bond.
+    Accept {
+        /// The lease.
+        lease: LeaseRef,
+        /// What is at stake.
+        terms: LeaseTerms,
+        /// `LEASE_ACCEPT` over them and the job; nothing is verified yet.
+        signature: WalletSignature,
+    },
 }
 
 /// From the dispatcher to a prover.
@@ -115,6 +126,13 @@ pub enum ProverOrder {
     Drain {
         /// Why.
         text: String,
+    },
+    /// The bond that is asked for a lease.
+    Terms {
+        /// The lease.
+        lease: LeaseRef,
+        /// What is asked.
+        terms: LeaseTerms,
     },
 }
 
@@ -235,6 +253,7 @@ impl TryFrom<v1::ProverServiceSessionRequest> for ProverMessage {
                 fault: fault(wire.fault, wire.text).at("fail")?,
             },
             Up::Drain(v1::DrainProver {}) => Self::Drain,
+            Up::Accept(wire) => accept(wire).at("accept")?,
         })
     }
 }
@@ -257,6 +276,23 @@ fn complete(wire: v1::CompleteTask) -> Result<ProverMessage, ConvertError> {
             prove_ms: wire.prove_ms,
         },
     })
+}
+
+fn accept(wire: v1::AcceptLease) -> Result<ProverMessage, ConvertError> {
+    Ok(ProverMessage::Accept {
+        lease: nested("lease", wire.lease)?,
+        terms: terms(&wire.bond_wei, wire.deadline_unix_s)?,
+        signature: signature("signature", &wire.signature)?,
+    })
+}
+
+/// What is at stake, and until when.
+pub(super) fn terms(bond_wei: &[u8], deadline_unix_s: u64) -> Result<LeaseTerms, ConvertError> {
+    let amount = u128::from_be_bytes(exact("bond_wei", bond_wei)?);
+    if amount == 0 {
+        return Err(ConvertError::new("bond_wei", Problem::Inconsistent("must not be zero")));
+    }
+    Ok(LeaseTerms { amount, deadline: UnixSeconds::new(deadline_unix_s) })
 }
 
 fn register_to_wire(
@@ -311,6 +347,12 @@ impl From<ProverMessage> for v1::ProverServiceSessionRequest {
                 Up::Fail(v1::FailTask { lease: Some(lease.into()), fault: fault.into(), text })
             }
             ProverMessage::Drain => Up::Drain(v1::DrainProver {}),
+            ProverMessage::Accept { lease, terms, signature } => Up::Accept(v1::AcceptLease {
+                lease: Some(lease.into()),
+                bond_wei: terms.amount.to_be_bytes().to_vec(),
+                deadline_unix_s: terms.deadline.get(),
+                signature: signature.to_bytes().to_vec(),
+            }),
         };
         Self { message: Some(message) }
     }
@@ -445,6 +487,10 @@ impl TryFrom<v1::ProverServiceSessionResponse> for ProverOrder {
             Down::Refused(refused) => Self::Refused(refused),
             Down::Goaway(goaway) => Self::Goaway(goaway),
             Down::Drain(order) => Self::Drain { text: order.text },
+            Down::Terms(wire) => Self::Terms {
+                lease: nested("lease", wire.lease).at("terms")?,
+                terms: terms(&wire.bond_wei, wire.deadline_unix_s).at("terms")?,
+            },
         })
     }
 }
@@ -472,6 +518,11 @@ impl From<ProverOrder> for v1::ProverServiceSessionResponse {
             ProverOrder::Refused(refused) => Down::Refused(refused),
             ProverOrder::Goaway(goaway) => Down::Goaway(goaway),
             ProverOrder::Drain { text } => Down::Drain(v1::DrainOrder { text }),
+            ProverOrder::Terms { lease, terms } => Down::Terms(v1::LeaseTerms {
+                lease: Some(lease.into()),
+                bond_wei: terms.amount.to_be_bytes().to_vec(),
+                deadline_unix_s: terms.deadline.get(),
+            }),
         };
         Self { message: Some(message) }
     }

@@ -8,7 +8,7 @@ use proofgrid_core::ids::{Address, AdminSubject, BlobDigest, JobId, Nonce};
 use proofgrid_core::job::JobSpec;
 use proofgrid_core::units::{ByteCount, UnixSeconds};
 
-use super::{ConvertError, id, nested, present};
+use super::{ConvertError, id, nested, present, signature};
 use crate::v1;
 
 /// A request with the signature that came with it; nothing is verified yet.
@@ -20,10 +20,6 @@ pub struct SignedRequest {
     pub signer: Option<Address>,
     /// The signature.
     pub signature: WalletSignature,
-}
-
-fn signature(field: &str, bytes: &[u8]) -> Result<WalletSignature, ConvertError> {
-    WalletSignature::try_from(bytes).map_err(|error| ConvertError::new(field, error))
 }
 
 impl TryFrom<v1::SubmitJobRequest> for SignedRequest {

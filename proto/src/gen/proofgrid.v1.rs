@@ -3879,7 +3879,7 @@ pub struct OracleServiceSessionResponse {
     /// What it is.
     #[prost(
         oneof = "oracle_service_session_response::Message",
-        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9"
+        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10"
     )]
     pub message: ::core::option::Option<oracle_service_session_response::Message>,
 }
@@ -3915,7 +3915,35 @@ pub mod oracle_service_session_response {
         /// The session ends.
         #[prost(message, tag = "9")]
         Goaway(super::Goaway),
+        /// Post a lease that a prover accepted, and end its lock when its job has ended. May come again.
+        #[prost(message, tag = "10")]
+        PostAcceptance(super::PostAcceptance),
     }
+}
+/// A lease that a prover accepted under its signature.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct PostAcceptance {
+    /// 20 bytes: the TaskManager that the signature is bound to, on the session's chain.
+    #[prost(bytes = "vec", tag = "1")]
+    pub task_manager: ::prost::alloc::vec::Vec<u8>,
+    /// The job.
+    #[prost(message, optional, tag = "2")]
+    pub job: ::core::option::Option<JobSpec>,
+    /// Which of its segments.
+    #[prost(uint32, tag = "3")]
+    pub segment: u32,
+    /// Last second to deliver, Unix seconds.
+    #[prost(uint64, tag = "4")]
+    pub deadline_unix_s: u64,
+    /// 16 bytes, big-endian: wei to be locked.
+    #[prost(bytes = "vec", tag = "5")]
+    pub bond_wei: ::prost::alloc::vec::Vec<u8>,
+    /// 20 bytes: whose bond.
+    #[prost(bytes = "vec", tag = "6")]
+    pub prover: ::prost::alloc::vec::Vec<u8>,
+    /// 65 bytes: r, s, v.
+    #[prost(bytes = "vec", tag = "7")]
+    pub signature: ::prost::alloc::vec::Vec<u8>,
 }
 /// Which chain the oracle serves.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -4490,7 +4518,7 @@ pub struct ProverServiceSessionRequest {
     /// What it is.
     #[prost(
         oneof = "prover_service_session_request::Message",
-        tags = "1, 2, 3, 4, 5, 6, 7, 8"
+        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9"
     )]
     pub message: ::core::option::Option<prover_service_session_request::Message>,
 }
@@ -4523,6 +4551,9 @@ pub mod prover_service_session_request {
         /// The prover wants no more work and will leave when its tasks are done.
         #[prost(message, tag = "8")]
         Drain(super::DrainProver),
+        /// The prover puts a bond at stake for a lease, as LeaseTerms asked.
+        #[prost(message, tag = "9")]
+        Accept(super::AcceptLease),
     }
 }
 /// From the dispatcher.
@@ -4531,7 +4562,7 @@ pub struct ProverServiceSessionResponse {
     /// What it is.
     #[prost(
         oneof = "prover_service_session_response::Message",
-        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10"
+        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11"
     )]
     pub message: ::core::option::Option<prover_service_session_response::Message>,
 }
@@ -4570,6 +4601,10 @@ pub mod prover_service_session_response {
         /// No new work comes.
         #[prost(message, tag = "10")]
         Drain(super::DrainOrder),
+        /// The bond that is asked for a lease. Follows AssignTask; a prover may leave it at that, and
+        /// works for its reputation alone then.
+        #[prost(message, tag = "11")]
+        Terms(super::LeaseTerms),
     }
 }
 /// What a worker can do, and what it still holds from an earlier session.
@@ -4666,6 +4701,36 @@ pub struct AssignTask {
     /// Silence after which the lease is lost.
     #[prost(uint64, tag = "12")]
     pub dead_after_ms: u64,
+}
+/// The bond that is asked for a lease of a contract job in assigned mode.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct LeaseTerms {
+    /// The lease.
+    #[prost(message, optional, tag = "1")]
+    pub lease: ::core::option::Option<LeaseRef>,
+    /// 16 bytes, big-endian: wei to be locked, at least 1.
+    #[prost(bytes = "vec", tag = "2")]
+    pub bond_wei: ::prost::alloc::vec::Vec<u8>,
+    /// Last second to deliver on-chain, Unix seconds.
+    #[prost(uint64, tag = "3")]
+    pub deadline_unix_s: u64,
+}
+/// A prover accepts a lease under its signature, once it has the input. The words are those of
+/// LeaseTerms and of the job; signed is LEASE_ACCEPT for the home chain's TaskManager.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct AcceptLease {
+    /// The lease.
+    #[prost(message, optional, tag = "1")]
+    pub lease: ::core::option::Option<LeaseRef>,
+    /// 16 bytes, big-endian: wei to be locked.
+    #[prost(bytes = "vec", tag = "2")]
+    pub bond_wei: ::prost::alloc::vec::Vec<u8>,
+    /// Last second to deliver on-chain, Unix seconds.
+    #[prost(uint64, tag = "3")]
+    pub deadline_unix_s: u64,
+    /// 65 bytes: r, s, v.
+    #[prost(bytes = "vec", tag = "4")]
+    pub signature: ::prost::alloc::vec::Vec<u8>,
 }
 /// How far a task is. Counts as a heartbeat.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

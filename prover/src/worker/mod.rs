@@ -186,6 +186,9 @@ impl Worker {
 
     fn on_down(&mut self) {
         self.link = Link::Down;
+        if let Some(desk) = &self.workshop.desk {
+            desk.down();
+        }
         self.wiring.token.send_replace(None);
     }
 
@@ -231,6 +234,7 @@ impl Worker {
             ProverOrder::Drain { text } => {
                 tracing::info!(%text, "no new work comes until this prover is taken back");
             }
+            ProverOrder::Terms { lease, terms } => self.on_terms(lease, terms),
             ProverOrder::Refused(refused) => {
                 tracing::warn!(reason = refused.reason, text = %refused.text, "refused");
             }
@@ -246,6 +250,9 @@ impl Worker {
             Link::Registering(outbound) | Link::Up(outbound) => Link::Up(outbound),
             Link::Down => Link::Down,
         };
+        if let (Some(desk), Link::Up(outbound)) = (&self.workshop.desk, &self.link) {
+            desk.up(outbound, resumed);
+        }
         for running in self.running.values_mut() {
             let ours = resumed.contains(&running.lease);
             running.holding = if ours { Holding::Ours } else { Holding::Lost };

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use proofgrid_core::bond::LeaseTerms;
 use proofgrid_core::ids::{Attempt, TaskId};
 use proofgrid_core::job::TaskKind;
 use proofgrid_core::limits::{INPUT_BYTES_MAX, SEGMENTS_MAX};
@@ -154,6 +155,9 @@ impl Worker {
         let control = Arc::new(TaskControl::new(expected));
         let assignment = Arc::new(assignment);
         tracing::info!(task = %lease.task, token = %lease.token, ?expected, "task started");
+        if let Some(desk) = &self.workshop.desk {
+            desk.started(&assignment);
+        }
         let proving =
             Arc::clone(&self.workshop).prove(Arc::clone(&assignment), Arc::clone(&control));
         let thread = self.proving.spawn(async move { (lease.task, Box::pin(proving).await) }).id();
@@ -189,6 +193,9 @@ impl Worker {
             Ok(proof) if cancelled => self.workshop.forget(proof).await,
             Ok(proof) => {
                 tracing::info!(%task, ms = proof.prove_ms, "proved");
+                if let Some(desk) = &self.workshop.desk {
+                    desk.proved(proof.job, &task, &proof.record);
+                }
                 self.hold(HeldProof { lease: running.lease, ..proof });
             }
             Err(TaskEnd::Fault(fault)) if !cancelled => self.give_up(&running.lease, fault),
@@ -197,11 +204,32 @@ impl Worker {
             }
             Err(_) => tracing::info!(%task, "stopped"),
         }
+        self.forget_terms(&task);
+    }
+
+    /// The bond that the dispatcher asks for a lease that is here.
+    pub(super) fn on_terms(&self, lease: LeaseRef, terms: LeaseTerms) {
+        let waits = || self.pending.iter().any(|known| lease_of(known) == lease);
+        let runs = self.running.get(&lease.task).is_some_and(|running| running.lease == lease);
+        match &self.workshop.desk {
+            Some(desk) if runs || waits() => desk.asked(lease, terms),
+            _ => tracing::debug!(task = %lease.task, "a bond is asked; works without one"),
+        }
+    }
+
+    /// A task is worked on no more, unless it runs.
+    fn forget_terms(&self, task: &TaskId) {
+        if let Some(desk) = &self.workshop.desk
+            && !self.running.contains_key(task)
+        {
+            desk.forget(task);
+        }
     }
 
     pub(super) fn give_up(&mut self, lease: &LeaseRef, fault: TaskFault) {
         tracing::warn!(task = %lease.task, token = %lease.token, ?fault, "task given up");
         self.counts.failed = self.counts.failed.saturating_add(1);
+        self.forget_terms(&lease.task);
         self.send(ProverMessage::Fail { lease: *lease, fault });
     }
 
@@ -218,6 +246,7 @@ impl Worker {
         {
             running.control.cancel();
         }
+        self.forget_terms(task);
         // A finished proof costs nothing to offer, unless nobody can have a use for it any more.
         let useless = matches!(reason, CancelReason::AlreadyProved | CancelReason::JobOver);
         if useless {

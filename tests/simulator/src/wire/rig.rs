@@ -285,7 +285,12 @@ impl Rig {
         config.memory_reserve_bytes = 0;
         let machine = self.0.directory.path();
         let probe = Probe::new(machine.join("proc"), machine.join("cgroup"));
-        let ground = proofgrid_prover::Ground { dialer: dialer(), probe, session_thread: false };
+        let ground = proofgrid_prover::Ground {
+            dialer: dialer(),
+            probe,
+            session_thread: false,
+            stake: None,
+        };
         let key = prover_key(index);
         let registry = Arc::clone(&self.0.registry);
         let running = Prover::start_on(ground, config, key, registry, &CancellationToken::new())?;
@@ -379,6 +384,7 @@ fn config() -> DispatcherConfig {
         heartbeat_interval_ms: 1_000,
         dead_after_ms: 5_000,
         judge_at_intake: false,
+        lease_bond_wei: 0,
         connections_max: 256,
         connections_per_ip_max: 256,
         unclaimed_bytes_per_requester_max: 1 << 20,

@@ -1,0 +1,258 @@
+//! What a prover's node does about its own locks: it delivers in time, and ends what can be ended.
+//!
+//! Only the prover's own account can deliver, so this runs beside the prover, with a wallet that has
+//! coins for gas. It learns of a lease before the acceptance is said to anybody, and keeps what it
+//! knows on disk: a lock that was made while the node was down is found again. The contract decides
+//! about everything; a call that somebody else has made in the meantime is simply not due any more.
+
+use std::path::Path;
+use std::time::Duration;
+
+use borsh::{BorshDeserialize, BorshSerialize};
+use proofgrid_core::bond::AcceptedLease;
+use proofgrid_core::ids::{Address, JobId, TaskId};
+use proofgrid_core::units::UnixSeconds;
+use tokio::sync::mpsc;
+use tokio::time::{MissedTickBehavior, interval};
+use tokio_util::sync::CancellationToken;
+
+use crate::abi::{JobState, LockState};
+use crate::bonds::{BondBook, BondError, LockId};
+use crate::sender::Sender;
+use crate::state_file::{StateFile, StateFileError, StateKind};
+
+/// Time between two looks at the locks.
+const LOOK_INTERVAL: Duration = Duration::from_secs(3);
+/// Most locks that are kept; a worker has far fewer slots, and every job ends.
+const LOCKS_MAX: usize = 1024;
+/// News that may wait while a transaction is on its way.
+const NEWS_MAX: usize = 1024;
+
+const KIND: StateKind = StateKind {
+    magic: *b"PGLOCK01",
+    remedy: "restore it from a backup, or remove it: locks are then resolved by others, and \
+             `prover bond status` shows them",
+};
+
+/// A lock that the prover's signature can make or has made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+struct Kept {
+    id: LockId,
+    deadline: UnixSeconds,
+    /// What is delivered, once there is something.
+    leaf: Option<[u8; 32]>,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum News {
+    Accepted(LockId, UnixSeconds),
+    Proved(JobId, TaskId, [u8; 32]),
+}
+
+/// Tells a keeper what its prover did. Calls never wait.
+#[derive(Debug, Clone)]
+pub struct KeeperHandle(mpsc::Sender<News>);
+
+impl KeeperHandle {
+    /// The prover signed for a lease.
+    pub fn accepted(&self, accepted: &AcceptedLease) {
+        self.tell(News::Accepted(LockId::of(accepted), accepted.lease.terms.deadline));
+    }
+
+    /// The prover has its proof.
+    pub fn proved(&self, job: JobId, task: TaskId, leaf: [u8; 32]) {
+        self.tell(News::Proved(job, task, leaf));
+    }
+
+    fn tell(&self, news: News) {
+        if self.0.try_send(news).is_err() {
+            tracing::error!(?news, "the bond's keeper does not listen; see `prover bond status`");
+        }
+    }
+}
+
+/// What is to be done about a lock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Due {
+    Wait,
+    Deliver([u8; 32]),
+    Resolve,
+    Forget,
+}
+
+impl Kept {
+    const fn due(&self, lock: LockState, job: JobState, now: UnixSeconds) -> Due {
+        let late = now.get() > self.deadline.get();
+        match (lock, job, self.leaf) {
+            (
+                LockState::Locked | LockState::Delivered,
+                JobState::Settled | JobState::Refunded,
+                _,
+            ) => Due::Resolve,
+            (LockState::Locked, _, Some(leaf)) if !late => Due::Deliver(leaf),
+            (LockState::Locked | LockState::Delivered, ..) => Due::Wait,
+            // Nobody has posted it; after its time nobody can.
+            (LockState::None, JobState::Open, _) if !late => Due::Wait,
+            _ => Due::Forget,
+        }
+    }
+}
+
+/// The keeper of one prover's locks.
+#[derive(Debug)]
+pub struct Keeper {
+    book: BondBook,
+    sender: Sender,
+    file: StateFile,
+    kept: Vec<Kept>,
+    news: mpsc::Receiver<News>,
+}
+
+impl Keeper {
+    /// Opens what an earlier run knew, in `folder`.
+    ///
+    /// # Errors
+    /// When the file is damaged or cannot be read.
+    pub fn open(
+        book: BondBook,
+        sender: Sender,
+        folder: &Path,
+    ) -> Result<(Self, KeeperHandle), StateFileError> {
+        let file = StateFile::new(folder.join("locks"), KIND);
+        let kept = file.load()?.unwrap_or_default();
+        let (handle, news) = mpsc::channel(NEWS_MAX);
+        Ok((Self { book, sender, file, kept, news }, KeeperHandle(handle)))
+    }
+
+    /// The prover.
+    #[must_use]
+    pub fn prover(&self) -> Address {
+        self.sender.address()
+    }
+
+    /// Works until `stop`, and then once more for what was told before. What the chain or a node
+    /// refuses for now is tried again.
+    pub async fn run(mut self, stop: CancellationToken) {
+        let mut clock = interval(LOOK_INTERVAL);
+        clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => {
+                    while let Ok(news) = self.news.try_recv() {
+                        self.hear(news).await;
+                    }
+                    return self.look().await;
+                }
+                news = self.news.recv() => match news {
+                    Some(news) => self.hear(news).await,
+                    None => return,
+                },
+                _ = clock.tick() => self.look().await,
+            }
+        }
+    }
+
+    async fn hear(&mut self, news: News) {
+        match news {
+            News::Accepted(id, deadline) => {
+                self.kept.retain(|known| known.id != id);
+                if self.kept.len() >= LOCKS_MAX {
+                    tracing::error!(task = %id.task, "too many locks; this one is not looked after");
+                    return;
+                }
+                self.kept.push(Kept { id, deadline, leaf: None });
+            }
+            News::Proved(job, task, leaf) => {
+                let its = |known: &&mut Kept| (known.id.job, known.id.task) == (job, task);
+                if let Some(known) = self.kept.iter_mut().find(its) {
+                    known.leaf = Some(leaf);
+                }
+            }
+        }
+        self.store().await;
+    }
+
+    async fn store(&self) {
+        if let Err(error) = self.file.store_async(self.kept.clone()).await {
+            tracing::error!(%error, "locks are not on disk; a restart would not know them");
+        }
+    }
+
+    /// One look at every lock.
+    pub async fn look(&mut self) {
+        let before = self.kept.len();
+        for kept in self.kept.clone() {
+            match self.advance(&kept).await {
+                Ok(true) => self.kept.retain(|known| known.id != kept.id),
+                Ok(false) => {}
+                Err(error) => {
+                    tracing::warn!(task = %kept.id.task, %error, "a lock is looked at again later");
+                }
+            }
+        }
+        if self.kept.len() != before {
+            self.store().await;
+        }
+    }
+
+    /// Does what is due; whether the lock is over.
+    async fn advance(&mut self, kept: &Kept) -> Result<bool, BondError> {
+        let Kept { id, .. } = kept;
+        let lock = self.book.lock(*id).await?;
+        let job = self.book.job_state(id.job).await?;
+        match kept.due(lock.state, job, self.book.now().await?) {
+            Due::Wait => return Ok(false),
+            Due::Forget => return Ok(true),
+            Due::Deliver(leaf) => {
+                self.book.deliver(&mut self.sender, (id.job, id.task), leaf).await?;
+                tracing::info!(task = %id.task, "delivered");
+            }
+            Due::Resolve => {
+                self.book.resolve(&mut self.sender, *id).await?;
+                tracing::info!(task = %id.task, "lock resolved");
+            }
+        }
+        Ok(false)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LEAF: [u8; 32] = [7; 32];
+
+    fn due(lock: LockState, job: JobState, leaf: Option<[u8; 32]>, now: u64) -> Due {
+        let id = LockId {
+            job: JobId::from_bytes([1; 32]),
+            task: TaskId::from_bytes([2; 32]),
+            prover: Address::from_bytes([3; 20]),
+        };
+        Kept { id, deadline: UnixSeconds::new(100), leaf }.due(lock, job, UnixSeconds::new(now))
+    }
+
+    #[test]
+    fn it_delivers_in_time_and_only_what_is_there() {
+        let open = JobState::Open;
+        assert_eq!(due(LockState::None, open, Some(LEAF), 1), Due::Wait, "not posted yet");
+        assert_eq!(due(LockState::Locked, open, None, 1), Due::Wait);
+        assert_eq!(due(LockState::Locked, open, Some(LEAF), 100), Due::Deliver(LEAF));
+        assert_eq!(due(LockState::Locked, open, Some(LEAF), 101), Due::Wait, "too late");
+        assert_eq!(due(LockState::Delivered, open, Some(LEAF), 1), Due::Wait);
+    }
+
+    #[test]
+    fn it_ends_what_can_be_ended_and_forgets_what_is_over() {
+        for job in [JobState::Settled, JobState::Refunded] {
+            for lock in [LockState::Locked, LockState::Delivered] {
+                assert_eq!(due(lock, job, Some(LEAF), 1), Due::Resolve);
+            }
+            assert_eq!(due(LockState::None, job, None, 1), Due::Forget);
+        }
+        for lock in [LockState::Released, LockState::Penalised] {
+            assert_eq!(due(lock, JobState::Open, None, 1), Due::Forget);
+        }
+        assert_eq!(due(LockState::None, JobState::Open, None, 101), Due::Forget);
+    }
+}
