@@ -17,7 +17,7 @@ use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
 use crate::abi::{JobState, LockState};
-use crate::bonds::{BondBook, BondError, LockId};
+use crate::bonds::{BondBook, BondError, Lock, LockId};
 use crate::sender::Sender;
 use crate::state_file::{StateFile, StateFileError, StateKind};
 
@@ -81,9 +81,11 @@ enum Due {
 }
 
 impl Kept {
-    const fn due(&self, lock: LockState, job: JobState, now: UnixSeconds) -> Due {
-        let late = now.get() > self.deadline.get();
-        match (lock, job, self.leaf) {
+    /// A lock that is there has its own deadline: that of the acceptance that was posted first.
+    const fn due(&self, lock: &Lock, job: JobState, now: UnixSeconds) -> Due {
+        let deadline = if lock.is_live() { lock.deadline } else { self.deadline };
+        let late = now.get() > deadline.get();
+        match (lock.state, job, self.leaf) {
             (
                 LockState::Locked | LockState::Delivered,
                 JobState::Settled | JobState::Refunded,
@@ -201,7 +203,7 @@ impl Keeper {
         let Kept { id, .. } = kept;
         let lock = self.book.lock(*id).await?;
         let job = self.book.job_state(id.job).await?;
-        match kept.due(lock.state, job, self.book.now().await?) {
+        match kept.due(&lock, job, self.book.now().await?) {
             Due::Wait => return Ok(false),
             Due::Forget => return Ok(true),
             Due::Deliver(leaf) => {
@@ -229,7 +231,11 @@ mod tests {
             task: TaskId::from_bytes([2; 32]),
             prover: Address::from_bytes([3; 20]),
         };
-        Kept { id, deadline: UnixSeconds::new(100), leaf }.due(lock, job, UnixSeconds::new(now))
+        // Signed again for later; what was posted is the first.
+        let (deadline, again) = (UnixSeconds::new(100), UnixSeconds::new(150));
+        let lock = Lock { id, amount: 1, deadline, state: lock };
+        let deadline = if lock.is_live() { again } else { deadline };
+        Kept { id, deadline, leaf }.due(&lock, job, UnixSeconds::new(now))
     }
 
     #[test]
