@@ -47,7 +47,7 @@ pub fn caught(
 }
 
 /// Whether the paused prover's proof is not done. Its log says so before anybody else can know.
-fn holds(scenario: &Scenario, job: JobId, prover: &str) -> anyhow::Result<bool> {
+pub fn holds(scenario: &Scenario, job: JobId, prover: &str) -> anyhow::Result<bool> {
     let view = scenario.job(job)?.context("the job is known")?;
     let task = task(&view)?;
     let log = scenario.log(&named(scenario, prover)?);
@@ -58,7 +58,8 @@ fn holds(scenario: &Scenario, job: JobId, prover: &str) -> anyhow::Result<bool> 
     Ok(task.state == "leased" && task.prover == prover && !text.contains("at intake"))
 }
 
-fn named(scenario: &Scenario, address: &str) -> anyhow::Result<String> {
+/// The role of a prover's wallet.
+pub fn named(scenario: &Scenario, address: &str) -> anyhow::Result<String> {
     for name in provers(scenario) {
         if scenario.devnet.new_wallet_if_missing(&name)?.address().to_string() == address {
             return Ok(name);

@@ -4,6 +4,7 @@
 //! `cargo test -p proofgrid-tests --test scenarios -- kill_prover`, the long ones too with `--soak`.
 
 mod always_valid;
+mod bonds;
 mod cancel;
 mod certificate;
 mod challenge;
@@ -204,6 +205,11 @@ fn groups() -> Vec<Group> {
                 // Moves the clock by a day.
                 case("pay_day", pay_day::run),
             ],
+        ),
+        group(
+            "bonds",
+            usual,
+            [case("bond_delivered", bonds::delivered), case("bond_missed", bonds::missed)],
         ),
         group("2/3 online", stake::network_with_quorum, [case("stake_a_third", stake::a_third)]),
         group(
