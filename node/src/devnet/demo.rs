@@ -79,6 +79,10 @@ pub async fn run(options: DemoOptions, output: Format) -> CliResult {
     let client = Client::connect(&devnet.network_args()).await?;
     let orders = orders(&devnet, &options.input, planted.is_some())?;
     let mut jobs = submit_all(&mut devnet, &client, orders, &progress).await?;
+    let disputed = jobs.iter().find(|job| job.program != PROGRAM).map(|job| job.id);
+    if let (Some(planted), Some(job)) = (&planted, disputed) {
+        dispute::release(&mut devnet, planted, job).await?;
+    }
     wait(&mut devnet, &client, &mut jobs).await?;
     let mut summaries = Vec::new();
     for job in &jobs {
@@ -87,7 +91,6 @@ pub async fn run(options: DemoOptions, output: Format) -> CliResult {
         let total_ms = u64::try_from(total.as_millis()).unwrap_or(u64::MAX);
         summaries.push(JobSummary::new(view, job.program, checks, total_ms));
     }
-    let disputed = jobs.iter().find(|job| job.program != PROGRAM).map(|job| job.id);
     let dispute = match (&planted, disputed) {
         (Some(planted), Some(job)) => {
             progress.line("an account that nobody knows challenges the planted verifier's vote");

@@ -32,6 +32,8 @@ const CHALLENGER_COINS: u64 = 1;
 const POLL: Duration = Duration::from_millis(250);
 /// Longest that the planted nodes may take to join.
 const JOIN_TIMEOUT: Duration = Duration::from_secs(120);
+/// Longest that the planted verifier may take to vote.
+const VOTE_TIMEOUT: Duration = Duration::from_secs(120);
 /// Longest that a case's veto window is waited for.
 const VETO_TIMEOUT: Duration = Duration::from_secs(120);
 
@@ -42,18 +44,8 @@ pub struct Planted {
     verifier: String,
     /// Position of the verifier among the network's.
     index: usize,
-}
-
-impl Planted {
-    /// The network's last prover, and the verifier at a position.
-    #[must_use]
-    pub fn at(devnet: &Devnet, index: usize) -> Self {
-        Self {
-            prover: format!("prover-{}", devnet.num_provers()),
-            verifier: format!("verifier-{}", index + 1),
-            index,
-        }
-    }
+    /// Verifiers that start when it has voted.
+    held_back: Vec<String>,
 }
 
 impl std::fmt::Display for Planted {
@@ -122,21 +114,33 @@ struct Executed {
     gas_used: u64,
 }
 
-/// Plants one prover more and the verifier with the least stake. `None` if that one is a third of the
-/// stake or more: its fault would be a shared one, and wait for the long veto.
+/// Plants one prover more and the verifier with the least stake, and holds so many of the others back
+/// that the rest decides nothing before the planted one has voted. `None` if its stake is a third or
+/// more: its fault would be a shared one, and wait for the long veto.
 pub fn plan(options: &mut DevnetOptions) -> Option<Planted> {
     let total: u64 = options.stakes.iter().sum();
     let (index, least) = options.stakes.iter().enumerate().min_by_key(|(_, stake)| **stake)?;
     if least.saturating_mul(3) >= total {
         return None;
     }
+    let mut others = total.saturating_sub(*least);
+    let mut held_back = Vec::new();
+    for (other, stake) in options.stakes.iter().enumerate().filter(|(other, _)| *other != index) {
+        if others.saturating_mul(3) < total.saturating_mul(2) {
+            break;
+        }
+        others = others.saturating_sub(*stake);
+        held_back.push(format!("verifier-{}", other + 1));
+    }
     options.provers += 1;
     let planted = Planted {
         prover: format!("prover-{}", options.provers),
         verifier: format!("verifier-{}", index + 1),
         index,
+        held_back,
     };
     options.not_started.extend([planted.prover.clone(), planted.verifier.clone()]);
+    options.not_started.extend(planted.held_back.iter().cloned());
     // The dispatcher would find the false proof before any verifier.
     options.tuning.judge_at_intake = false;
     Some(planted)
@@ -165,6 +169,27 @@ pub async fn start(devnet: &mut Devnet, planted: &Planted) -> anyhow::Result<()>
             }
             tokio::time::sleep(POLL).await;
         }
+    }
+    Ok(())
+}
+
+/// Waits until the planted verifier has judged the disputed job's proof, and starts the verifiers that
+/// were held back.
+///
+/// # Errors
+/// When it does not judge, or one cannot be started.
+pub async fn release(devnet: &mut Devnet, planted: &Planted, job: JobId) -> anyhow::Result<()> {
+    let (started, job) = (Instant::now(), job.to_string());
+    while !devnet.process(&planted.verifier)?.has_logged(&job) {
+        devnet.check_processes()?;
+        if started.elapsed() > VOTE_TIMEOUT {
+            let log = devnet.process(&planted.verifier)?.log_tail(20);
+            bail!("{} did not judge {job} within {VOTE_TIMEOUT:?}; {log}", planted.verifier);
+        }
+        tokio::time::sleep(POLL).await;
+    }
+    for name in &planted.held_back {
+        devnet.start_role(name)?;
     }
     Ok(())
 }
@@ -269,4 +294,38 @@ async fn wait_for_second(devnet: &Devnet, second: u64) -> anyhow::Result<()> {
         tokio::time::sleep(POLL).await;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn planned(stakes: &[u64]) -> (DevnetOptions, Option<Planted>) {
+        let mut options = DevnetOptions::new("nowhere".into()).expect("this binary");
+        options.stakes = stakes.to_vec();
+        let planted = plan(&mut options);
+        (options, planted)
+    }
+
+    #[test]
+    fn without_the_planted_verifier_and_those_held_back_nothing_is_decided() {
+        for stakes in [vec![4_000, 3_000, 2_000, 1_000], vec![10; 4], vec![10; 12], vec![5, 5, 1]] {
+            let (options, planted) = planned(&stakes);
+            let planted = planted.expect("less than a third");
+            let runs =
+                |index: &usize| !options.not_started.contains(&format!("verifier-{}", index + 1));
+            let running: u64 = (0..stakes.len()).filter(runs).map(|index| stakes[index]).sum();
+            let total: u64 = stakes.iter().sum();
+            assert!(running * 3 < total * 2, "{stakes:?}: {planted:?}");
+            assert!(!planted.held_back.contains(&planted.verifier));
+        }
+    }
+
+    #[test]
+    fn a_third_of_the_stake_is_not_planted() {
+        for stakes in [vec![1], vec![1, 1, 1], vec![]] {
+            let (options, planted) = planned(&stakes);
+            assert!(planted.is_none() && options.not_started.is_empty(), "{stakes:?}");
+        }
+    }
 }

@@ -317,12 +317,6 @@ impl Devnet {
         &self.options.binary
     }
 
-    /// Number of provers, planted ones included.
-    #[must_use]
-    pub const fn num_provers(&self) -> usize {
-        self.options.provers
-    }
-
     /// The verifiers' operators, in the order of the verifiers.
     #[must_use]
     pub fn operators(&self) -> &[Address] {

@@ -6,7 +6,7 @@ use std::process::Output;
 use alloy_primitives::U256;
 use anyhow::{Context, ensure};
 use proofgrid_core::ids::Address;
-use proofgrid_node::devnet::dispute::{self, Planted};
+use proofgrid_node::devnet::dispute;
 use proofgrid_node::devnet::network::DevnetOptions;
 use proofgrid_oracle::deploy::VERIFIERS;
 use proofgrid_tests::{NewJob, Scenario};
@@ -66,7 +66,9 @@ impl Challenger<'_> {
 
 /// The fault is shown, judged on-chain and slashed once; the network goes on without its author.
 pub fn a_false_vote(scenario: &mut Scenario) -> anyhow::Result<()> {
-    let planted = Planted::at(&scenario.devnet, PLANTED);
+    // The same plan as the network's: equal options are planned equally.
+    let mut options = DevnetOptions::new(scenario.folder.path().to_path_buf())?;
+    let planted = dispute::plan(&mut options).context("the least stake is a tenth")?;
     let handle = scenario.handle();
     handle.block_on(dispute::start(&mut scenario.devnet, &planted))?;
     let (program, path) = dispute::input(&scenario.devnet)?;
@@ -75,6 +77,7 @@ pub fn a_false_vote(scenario: &mut Scenario) -> anyhow::Result<()> {
         input: std::fs::read(path)?,
         ..NewJob::fibonacci(scenario.nonce())
     })?;
+    handle.block_on(dispute::release(&mut scenario.devnet, &planted, job))?;
     scenario.wait_for_state(job, "settled")?;
     let stranger = scenario.devnet.new_wallet_if_missing("stranger")?.address();
     scenario.fund(stranger, U256::from(WHOLE))?;
