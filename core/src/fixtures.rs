@@ -12,6 +12,7 @@ use crate::epoch::{EpochKeys, EpochTable, Member};
 use crate::ids::*;
 use crate::job::{JobLimits, JobSpec, Mode, Origin};
 use crate::quorum::Tally;
+use crate::sealed::CommitSet;
 use crate::statement::{OpenedStatement, SegmentRecord, Statement, Verdict};
 use crate::units::{ByteCount, Stake, UnixSeconds, WorkUnits};
 use crate::vote::{Attestation, VerifiedVote, Vote};
@@ -243,6 +244,15 @@ pub fn arb_wallet_message() -> impl Strategy<Value = WalletMessage> {
                     deadline: UnixSeconds::new(deadline),
                     amount: U256::from(amount),
                 },
+            }
+        ),
+        (arb_network(), 0u64..3, arb_word(), arb_word(), arb_word()).prop_map(
+            |(network, epoch, table, statement, commitment)| {
+                let named = (EpochNumber::new(epoch), TableDigest::from_bytes(table));
+                let statement = StatementDigest::from_bytes(statement);
+                let held = (Address::from_bytes([1; 20]), Commitment::from_bytes(commitment));
+                let set = Box::new(CommitSet::new(named, statement, 1, vec![held]).unwrap());
+                WalletMessage::CommitSet { network, set }
             }
         ),
     ]

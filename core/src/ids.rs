@@ -257,6 +257,14 @@ bytes_id!(
     CertificateId, 32
 );
 bytes_id!(
+    /// What a verifier commits to before any vote is open: digest of its signed vote and a salt.
+    Commitment, 32
+);
+bytes_id!(
+    /// Identity of a commit set: the EIP-712 `hashStruct` that the dispatcher signs.
+    CommitSetDigest, 32
+);
+bytes_id!(
     /// The hash of a block of some chain.
     BlockHash, 32
 );

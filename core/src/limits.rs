@@ -6,6 +6,9 @@ pub const EPOCH_MEMBERS_MAX: usize = 200;
 pub const MERKLE_LEAVES_MAX: usize = 65_536;
 /// Most segments one job may be split into; each costs a record in `settle`'s calldata.
 pub const SEGMENTS_MAX: u32 = 256;
+/// Commit phases after the first of one epoch's vote on one statement: each follows a commit set that was
+/// opened short of a decision, and takes a minute at least where somebody hostile is the cause.
+pub const SITTINGS_MAX: u32 = 16;
 /// Most statements in one batch: a contested one is found by splitting, so depth stays small.
 pub const BATCH_STATEMENTS_MAX: usize = 256;
 /// Most bytes of an input blob (64 MiB): a day's largest known block witnesses are below 16 MiB.

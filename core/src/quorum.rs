@@ -241,6 +241,11 @@ impl Tally {
         Ok(self.abstained.insert(index, stake).is_none())
     }
 
+    /// Takes a member's abstention back: it has judged after all.
+    pub fn unabstain(&mut self, member: MemberIndex) {
+        self.abstained.remove(&member);
+    }
+
     /// Takes members out of the count: what they said is kept as evidence, and their stake stays in
     /// the total. A quorum that needs them is none any more.
     ///
@@ -292,11 +297,10 @@ impl Tally {
         self.decided
     }
 
-    /// Whether some verdict has a quorum or can still get one from those who said nothing. When not,
-    /// the job is held.
+    /// Whether some verdict has a quorum or can still get one from stake that may still vote. When
+    /// not, the job is held.
     #[must_use]
-    pub fn reachable(&self) -> bool {
-        let outstanding = self.outstanding();
+    pub fn reachable(&self, outstanding: Stake) -> bool {
         Verdict::ALL
             .into_iter()
             .any(|verdict| is_quorum(self.signed(verdict).saturating_add(outstanding), self.total))

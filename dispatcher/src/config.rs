@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use proofgrid_core::crypto::secp::WalletKey;
 use proofgrid_core::ids::{Address, ChainContract, ChainId, NetworkId};
 use proofgrid_core::network::{NetworkConfig, RetentionError, Workforce};
 use proofgrid_core::units::ByteCount;
@@ -42,6 +43,17 @@ pub enum ConfigError {
         /// The silence.
         dead_after_ms: u64,
     },
+    /// The key is of another account than the one that is published.
+    #[error(
+        "server = {server}, but the dispatcher's key is that of {got}; \
+         start it with the key of the published address, or publish the other one"
+    )]
+    ServerKey {
+        /// The published address.
+        server: Address,
+        /// The key's.
+        got: Address,
+    },
     /// Results could go nowhere.
     #[error("targets is empty; name at least one chain with its contracts")]
     NoTargets,
@@ -74,8 +86,8 @@ pub struct DispatcherConfig {
     /// Allows plain text on an address that others can reach (behind a TLS proxy, in a closed net).
     #[serde(default)]
     pub allow_plaintext: bool,
-    /// This dispatcher's own address: peers bind their logins to it. Not a secret key; any address
-    /// that the operator controls and publishes.
+    /// This dispatcher's own address, published by its operator: peers bind their logins to it, and it
+    /// signs commit sets. It must be the address of the key that the dispatcher is started with.
     #[serde(deserialize_with = "parsed")]
     pub server: Address,
     /// The chain where the stake lives.
@@ -222,6 +234,12 @@ pub struct TimingConfig {
     pub attest_linger_ms: Option<u64>,
     /// How long voting may take before the job is held.
     pub vote_timeout_ms: Option<u64>,
+    /// How long a vote waits for further commitments once 2/3 of the stake have committed.
+    pub commit_linger_ms: Option<u64>,
+    /// Longest that the commitments of a vote are waited for.
+    pub commit_cap_ms: Option<u64>,
+    /// Longest that the votes of a commit set are waited for.
+    pub reveal_cap_ms: Option<u64>,
     /// How long the previous epoch may still attest.
     pub epoch_grace_ms: Option<u64>,
     /// How long past its deadline a direct job is kept.
@@ -323,6 +341,15 @@ impl DispatcherConfig {
         Ok(())
     }
 
+    /// Checks that a key is that of the published address.
+    ///
+    /// # Errors
+    /// [`ConfigError::ServerKey`].
+    pub fn check_key(&self, key: &WalletKey) -> Result<(), ConfigError> {
+        let (server, got) = (self.server, key.address());
+        if got == server { Ok(()) } else { Err(ConfigError::ServerKey { server, got }) }
+    }
+
     /// The network that every signature is bound to.
     #[must_use]
     pub const fn network(&self) -> NetworkId {
@@ -373,6 +400,9 @@ impl DispatcherConfig {
             (&mut config.attest_timeout_ms, timing.attest_timeout_ms),
             (&mut config.attest_linger_ms, timing.attest_linger_ms),
             (&mut config.vote_timeout_ms, timing.vote_timeout_ms),
+            (&mut config.commit_linger_ms, timing.commit_linger_ms),
+            (&mut config.commit_cap_ms, timing.commit_cap_ms),
+            (&mut config.reveal_cap_ms, timing.reveal_cap_ms),
             (&mut config.epoch_grace_ms, timing.epoch_grace_ms),
             (&mut config.deadline_grace_ms, timing.deadline_grace_ms),
             (&mut config.blob_retention_ms, timing.blob_retention_ms),

@@ -34,6 +34,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use proofgrid_core::crypto::secp::WalletKey;
 use proofgrid_core::network::Network;
 use proofgrid_judge::Judge;
 use proofgrid_proofs::program::Registry;
@@ -95,9 +96,11 @@ impl Handle {
     }
 }
 
-/// What a dispatcher stands on: this machine's clock and network, or a simulation of them.
+/// What a dispatcher stands on: its key, and this machine's clock and network or a simulation of them.
 #[derive(Debug)]
 pub struct Ground<B> {
+    /// Signs commit sets; its address is `server` in the settings.
+    pub key: WalletKey,
     /// Tells the time.
     pub clock: Clock,
     /// Begins to listen; awaited once the state is rebuilt.
@@ -111,6 +114,7 @@ impl Dispatcher {
     /// As [`Self::start_on`], or when the address is taken.
     pub async fn start(
         config: DispatcherConfig,
+        key: WalletKey,
         journal: Journal,
         blobs: BlobStore,
         programs: Arc<Registry>,
@@ -118,7 +122,7 @@ impl Dispatcher {
         shutdown: CancellationToken,
     ) -> Result<Handle, DispatcherError> {
         let bind = grpc::server::bind(config.listen);
-        let ground = Ground { clock: Clock::default(), bind };
+        let ground = Ground { key, clock: Clock::default(), bind };
         Box::pin(Self::start_on(ground, config, journal, blobs, programs, judge, shutdown)).await
     }
 
@@ -142,6 +146,7 @@ impl Dispatcher {
         Io: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
         config.check()?;
+        config.check_key(&ground.key)?;
         warn_of_choices(&config);
         let machine = config.state_machine()?;
         let recovered =
@@ -160,6 +165,7 @@ impl Dispatcher {
 
         let parts = Assembly {
             clock: ground.clock,
+            key: ground.key,
             config,
             network,
             feeds,
@@ -179,6 +185,7 @@ impl Dispatcher {
 /// What a dispatcher is made of.
 struct Assembly {
     clock: Clock,
+    key: WalletKey,
     config: DispatcherConfig,
     network: Network,
     feeds: Feeds,
@@ -192,7 +199,7 @@ struct Assembly {
 
 /// Wires the actor, its workers and the edge; only the workers run already.
 fn assemble(parts: Assembly) -> (Actor, Arc<Shared>) {
-    let Assembly { clock, config, network, .. } = parts;
+    let Assembly { clock, key, config, network, .. } = parts;
     let Assembly { feeds, journal, compactor, blobs, programs, judge, shutdown, .. } = parts;
     let (handle, inbox) = actor::inbox();
     let (epochs_sender, epochs) = watch::channel::<LiveEpochs>(Arc::new(BTreeMap::new()));
@@ -210,6 +217,8 @@ fn assemble(parts: Assembly) -> (Actor, Arc<Shared>) {
         judge,
         expected: config.expected_workforce(),
         bonds: bonds.clone(),
+        key: Arc::new(key),
+        network: config.network(),
     };
     let effects = Effects::start(&parts, &tracker, &shutdown);
     let actor = Actor::new(Parts {

@@ -61,6 +61,7 @@ impl Idle {
         let programs = Arc::new(proofgrid_programs::registry());
         let (actor, shared) = assemble(Assembly {
             clock: Clock::default(),
+            key: server_key(),
             config: config(),
             network,
             feeds,
@@ -102,6 +103,8 @@ pub(crate) fn effect_parts() -> (EffectParts, Inbox, TempDir) {
         programs,
         expected: config().expected_workforce(),
         bonds: None,
+        key: Arc::new(server_key()),
+        network: config().network(),
     };
     (parts, inbox, directory)
 }

@@ -12,8 +12,8 @@ use proofgrid_proto::convert::{Hello, LoginProof, ProverMessage, ProverOrder};
 use proofgrid_proto::v1;
 use proofgrid_proto::v1::prover_service_client::ProverServiceClient;
 use support::{
-    HOME, Running, address, chunk, digest, download_authority, header, network, now, reason, spec,
-    start, submit, upload_authority, wallet,
+    HOME, Running, address, chunk, digest, download_authority, header, network, now, reason,
+    server_key, spec, start, submit, upload_authority, wallet,
 };
 use tokio_stream::StreamExt;
 use tonic::Code;
@@ -203,7 +203,7 @@ async fn log_in(running: &Running, nonce: Nonce) -> Result<ProverOrder, tonic::S
     };
     let login = Login {
         role: Role::Prover,
-        server: address(0xd1),
+        server: server_key().address(),
         server_nonce,
         client_nonce,
         operator: key.address(),

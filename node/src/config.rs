@@ -105,6 +105,8 @@ impl JudgeSection {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DispatcherFile {
+    /// The wallet whose address is published as `server`; it signs commit sets.
+    pub key: KeyConfig,
     /// Journal and blobs.
     pub store: StoreConfig,
     /// Sandbox of intake.

@@ -78,6 +78,8 @@ pub struct VotesView {
     pub num_votes: u32,
     /// Members.
     pub num_members: u32,
+    /// Stake that committed to a vote; until two thirds have, nobody knows of a verdict.
+    pub stake_committed: u128,
     /// Stake for valid.
     pub stake_valid: u128,
     /// Stake for invalid.
@@ -197,6 +199,7 @@ impl From<&v1::StatementProgress> for VotesView {
             epoch: votes.epoch,
             num_votes: votes.num_votes,
             num_members: votes.num_members,
+            stake_committed: stake(&votes.stake_committed),
             stake_valid: stake(&votes.stake_valid),
             stake_invalid: stake(&votes.stake_invalid),
             stake_abstained: stake(&votes.stake_abstained),

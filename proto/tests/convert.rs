@@ -6,11 +6,12 @@ use alloy_primitives::U256;
 use proofgrid_core::batch::{Batch, BatchLeaf};
 use proofgrid_core::bond::{AcceptedLease, BondedLease, LeaseTerms};
 use proofgrid_core::crypto::bls::SecretKey;
+use proofgrid_core::crypto::eip712::WalletMessage;
 use proofgrid_core::crypto::secp::WalletKey;
 use proofgrid_core::epoch::{EpochKeys, EpochTable, Member, MemberSet};
 use proofgrid_core::ids::{
     Address, Attempt, BlobDigest, BlockHash, BlockNumber, ChainContract, ChainId, Claim,
-    EpochNumber, LeaseToken, ManifestDigest, MemberIndex, NetworkId, Nonce, ProgramId,
+    Commitment, EpochNumber, LeaseToken, ManifestDigest, MemberIndex, NetworkId, Nonce, ProgramId,
     PublicValuesDigest, Role, StatementAttempt, StatementDigest, TableDigest, TaskId, TxHash,
     VkDigest,
 };
@@ -20,6 +21,7 @@ use proofgrid_core::network::{
     PlannedSegment, ProgramOffer, ProofReport, ProverCapabilities, StatementEvidence,
     SubmissionFailure, SubmissionSubject, SubmissionUpdate, TaskFault,
 };
+use proofgrid_core::sealed::{CommitSet, Salt};
 use proofgrid_core::statement::{OpenedStatement, SegmentRecord, Statement, Verdict};
 use proofgrid_core::units::{ByteCount, Millis, Stake, UnixMillis, UnixSeconds, WorkUnits};
 use proofgrid_core::vote::{Attestation, Vote};
@@ -432,8 +434,15 @@ fn verifier_messages_come_back_the_same() {
         };
         let signature = vote.sign(table_network(), operator, &key()).signature;
         let judged_in = Millis::new(4);
-        verifier_up(VerifierMessage::Vote { vote, signature, detail, judged_in });
+        let salt = Salt::from_bytes([9; 32]);
+        verifier_up(VerifierMessage::Reveal { vote, signature, detail, judged_in, salt });
     }
+    verifier_up(VerifierMessage::Commit {
+        epoch: EpochNumber::new(1),
+        table: TableDigest::from_bytes([2; 32]),
+        statement: StatementDigest::from_bytes([3; 32]),
+        commitment: Commitment::from_bytes([4; 32]),
+    });
     for reason in AbstainReason::ALL {
         verifier_up(VerifierMessage::Abstain {
             epoch: EpochNumber::new(1),
@@ -470,9 +479,40 @@ fn a_vote_names_a_segment_exactly_when_it_is_invalid() {
     };
     let signature = vote.sign(table_network(), Address::from_bytes([1; 20]), &key()).signature;
     let judged_in = Millis::ZERO;
-    let message = VerifierMessage::Vote { vote, signature, detail: None, judged_in };
+    let salt = Salt::from_bytes([9; 32]);
+    let message = VerifierMessage::Reveal { vote, signature, detail: None, judged_in, salt };
     let wire = v1::VerifierServiceSessionRequest::from(message);
-    assert_eq!(VerifierMessage::try_from(wire).unwrap_err().field, "vote.invalid");
+    assert_eq!(VerifierMessage::try_from(wire).unwrap_err().field, "reveal.invalid");
+}
+
+#[test]
+fn a_commit_set_comes_back_the_same_and_must_be_in_order() {
+    let of = |byte| (Address::from_bytes([byte; 20]), Commitment::from_bytes([byte; 32]));
+    let epoch = (EpochNumber::new(1), TableDigest::from_bytes([2; 32]));
+    let statement = StatementDigest::from_bytes([3; 32]);
+    let set = CommitSet::new(epoch, statement, 2, vec![of(1), of(2)]).unwrap();
+    let message = WalletMessage::CommitSet { network: table_network(), set: Box::new(set.clone()) };
+    let signature = WalletKey::from_bytes(&[7; 32]).unwrap().sign(&message);
+    let order = VerifierOrder::Reveal { set, signature };
+    verifier_down(order.clone());
+    verifier_down(VerifierOrder::CommitRecorded(statement));
+    let refused = |change: fn(&mut v1::RevealRequest)| {
+        let mut wire = v1::VerifierServiceSessionResponse::from(order.clone());
+        let Some(v1::verifier_service_session_response::Message::Reveal(request)) =
+            &mut wire.message
+        else {
+            panic!("no request to reveal");
+        };
+        change(request);
+        VerifierOrder::try_from(wire).unwrap_err().field
+    };
+    assert_eq!(refused(|wire| wire.commitments.reverse()), "reveal.commitments");
+    assert_eq!(refused(|wire| wire.commitments.clear()), "reveal.commitments");
+    let many = |wire: &mut v1::RevealRequest| {
+        wire.commitments = vec![wire.commitments[0].clone(); 201];
+    };
+    assert_eq!(refused(many), "reveal.commitments");
+    assert_eq!(refused(|wire| wire.signature.truncate(64)), "reveal.signature");
 }
 
 #[test]

@@ -14,10 +14,11 @@ use proofgrid_core::crypto::secp::WalletKey;
 use proofgrid_core::crypto::tags::Login;
 use proofgrid_core::ids::{Address, BlobDigest, LoginNonce, NetworkId, Role};
 use proofgrid_core::network::{
-    Assignment, Device, LeaseRef, ProgramOffer, ProofReport, ProverCapabilities,
+    Assignment, Device, InvalidDetail, LeaseRef, ProgramOffer, ProofReport, ProverCapabilities,
 };
+use proofgrid_core::sealed::{CommitSet, Salt, commitment_to};
 use proofgrid_core::units::{ByteCount, Millis};
-use proofgrid_core::vote::SignedVote;
+use proofgrid_core::vote::{SignedVote, Vote};
 use proofgrid_node::keystore;
 use proofgrid_proofs::program::{Binding, SegmentPlan, SegmentRange, Unmonitored};
 use proofgrid_proto::convert::{
@@ -47,6 +48,9 @@ const HEARTBEAT: Duration = Duration::from_millis(500);
 const UNITS_PER_KILOSECOND: u64 = 1 << 40;
 /// Any value: the dispatcher's own nonce is what makes a login fresh.
 const CLIENT_NONCE: LoginNonce = LoginNonce::from_bytes([3; 32]);
+
+/// What a scenario's verifier hides its votes with: nobody looks for it.
+const SALT: Salt = Salt::from_bytes([0x5a; 32]);
 
 /// Where a peer dials, and what its signatures are bound to.
 #[derive(Clone, Debug)]
@@ -451,18 +455,49 @@ impl Verifier {
         vote.sign(self.place.network, self.operator, &self.key)
     }
 
-    /// Sends a vote that found nothing wrong.
+    /// Commits to a vote.
     ///
     /// # Errors
     /// When the session is over.
-    pub fn vote(&self, signed: &SignedVote) -> anyhow::Result<()> {
+    pub fn commit(&self, signed: &SignedVote) -> anyhow::Result<()> {
+        let Vote { epoch, table, statement, .. } = signed.vote;
+        let commitment = commitment_to(self.place.network, signed, &SALT);
+        self.send(VerifierMessage::Commit { epoch, table, statement, commitment })
+    }
+
+    /// The next signed commit set to open a vote to.
+    ///
+    /// # Errors
+    /// When none comes, or the dispatcher did not sign it.
+    pub fn commit_set(&mut self) -> anyhow::Result<CommitSet> {
+        let (network, server) = (self.place.network, self.place.server);
+        let (set, signature) = self.expect("a commit set", |order| match order {
+            VerifierOrder::Reveal { set, signature } => Some((set, signature)),
+            _ => None,
+        })?;
+        let message = WalletMessage::CommitSet { network, set: Box::new(set.clone()) };
+        signature.verify(&message, server)?;
+        Ok(set)
+    }
+
+    /// Opens a vote.
+    ///
+    /// # Errors
+    /// When the session is over.
+    pub fn open(&self, signed: &SignedVote, detail: Option<InvalidDetail>) -> anyhow::Result<()> {
+        let (vote, signature, judged_in) = (signed.vote, signed.signature, Millis::new(1));
+        self.send(VerifierMessage::Reveal { vote, signature, detail, judged_in, salt: SALT })
+    }
+
+    /// Commits to a vote that found nothing wrong, and opens it when it may.
+    ///
+    /// # Errors
+    /// When the session is over, or no commit set comes.
+    pub fn vote(&mut self, signed: &SignedVote) -> anyhow::Result<()> {
         ensure!(signed.vote.verdict == proofgrid_core::statement::Verdict::Valid, "no detail");
-        self.send(VerifierMessage::Vote {
-            vote: signed.vote,
-            signature: signed.signature,
-            detail: None,
-            judged_in: Millis::new(1),
-        })
+        self.commit(signed)?;
+        self.commit_set()?;
+        self.open(signed, None)
     }
 }
 

@@ -3,8 +3,10 @@
 use std::sync::Arc;
 
 use proofgrid_core::batch::Batch;
-use proofgrid_core::ids::{ChainContract, EpochNumber, TableDigest};
+use proofgrid_core::crypto::secp::WalletSignature;
+use proofgrid_core::ids::{Address, ChainContract, EpochNumber, StatementDigest, TableDigest};
 use proofgrid_core::network::InvalidDetail;
+use proofgrid_core::sealed::{CommitSet, SealedVote};
 use proofgrid_core::statement::Verdict;
 use proofgrid_proto::convert::{SegmentOffer, StatementOffer, VerifierMessage};
 use tokio::sync::watch;
@@ -14,9 +16,9 @@ use crate::epochs::{Abstention, Epochs};
 use crate::evaluate::Evaluator;
 use crate::fetch::ProofSource;
 use crate::limits::shorten;
-use crate::signer::Signer;
+use crate::signer::{OpenedVote, RevealError, Signer};
 use crate::status::VerifierStatus;
-use crate::vote_log::{Entry, Finding, Logged, VoteLogError};
+use crate::vote_log::{Entry, Finding, VoteLogError};
 
 /// Puts evaluation, vote log, epochs and signatures in their order.
 pub(crate) struct Desk {
@@ -38,8 +40,8 @@ impl Desk {
         }
     }
 
-    /// A vote or an abstention. The verdict does not depend on the epoch: it is reached and logged
-    /// first, and then signed only under an epoch that the chain confirms.
+    /// A commitment or an abstention. The verdict does not depend on the epoch: it is reached and
+    /// logged first, and then signed and committed to only under an epoch that the chain confirms.
     ///
     /// # Errors
     /// When the vote log fails; then this verifier must stop.
@@ -57,6 +59,7 @@ impl Desk {
                         target: offer.spec.target,
                         finding,
                         judged_in,
+                        secret: self.signer.secret(offer.digest),
                     };
                     let logged = self.signer.record(entry).await?;
                     let proofs = offer.opened.records.iter().map(|record| record.proof);
@@ -68,26 +71,68 @@ impl Desk {
         };
         match self.epochs.confirm(offer.epoch, offer.table).await {
             Ok(epoch) => {
-                let signed = self.signer.vote(&logged, &epoch);
-                Ok(self.vote(offer, &logged, signed))
+                let sealed = self.signer.commit(&logged, &epoch);
+                self.status.send_modify(|status| {
+                    status.commitments += 1;
+                    status.logged_verdicts = self.signer.num_logged() as u64;
+                });
+                // No word of the verdict, here or in the status, before it is opened.
+                tracing::info!(
+                    target: "verifier", job = %offer.opened.job(), statement = %offer.digest,
+                    epoch = offer.epoch.get(), "committed to a vote"
+                );
+                let SealedVote { epoch, table, statement, commitment, .. } = sealed;
+                Ok(VerifierMessage::Commit { epoch, table, statement, commitment })
             }
             Err(abstention) => Ok(self.abstain(offer, abstention)),
         }
     }
 
-    fn vote(
+    /// The vote that this verifier committed to, for a commit set that the dispatcher signed; nothing
+    /// if the set does not hold its commitment, is not signed, or is not the one that it opened to.
+    ///
+    /// # Errors
+    /// When the vote log fails; then this verifier must stop.
+    pub(crate) async fn reveal(
         &self,
-        offer: &StatementOffer,
-        logged: &Logged,
-        signed: proofgrid_core::vote::SignedVote,
-    ) -> VerifierMessage {
-        let verdict = logged.verdict();
-        self.status.send_modify(|status| {
-            match verdict {
-                Verdict::Valid => status.votes_valid += 1,
-                Verdict::Invalid => status.votes_invalid += 1,
+        set: CommitSet,
+        signature: WalletSignature,
+        server: Address,
+    ) -> Result<Option<VerifierMessage>, VoteLogError> {
+        let statement = set.statement();
+        let opened = match self.epochs.confirm(set.epoch(), set.table()).await {
+            Ok(epoch) => self.signer.reveal(set, epoch, (server, signature)).await,
+            Err(Abstention { text, .. }) => {
+                self.refuse_reveal(statement, &text);
+                return Ok(None);
             }
-            status.logged_verdicts = self.signer.num_logged() as u64;
+        };
+        match opened {
+            Ok(opened) => Ok(Some(self.opened(opened))),
+            Err(RevealError::VoteLog(error)) if !matches!(error, VoteLogError::OtherSet { .. }) => {
+                Err(error)
+            }
+            Err(error) => {
+                self.refuse_reveal(statement, &error.to_string());
+                Ok(None)
+            }
+        }
+    }
+
+    fn refuse_reveal(&self, statement: StatementDigest, why: &str) {
+        self.status.send_modify(|status| {
+            status.reveals_refused += 1;
+            status.last_error = Some(why.to_owned());
+        });
+        tracing::warn!(target: "verifier", %statement, why, "a vote is not opened");
+    }
+
+    fn opened(&self, opened: OpenedVote) -> VerifierMessage {
+        let OpenedVote { signed, salt, logged } = opened;
+        let verdict = logged.verdict();
+        self.status.send_modify(|status| match verdict {
+            Verdict::Valid => status.votes_valid += 1,
+            Verdict::Invalid => status.votes_invalid += 1,
         });
         let detail = match &logged.entry().finding {
             Finding::Valid => None,
@@ -96,11 +141,12 @@ impl Desk {
             }
         };
         tracing::info!(
-            target: "verifier", job = %offer.opened.job(), statement = %offer.digest,
-            epoch = offer.epoch.get(), verdict = %verdict, ?detail, "voted"
+            target: "verifier", statement = %signed.vote.statement,
+            epoch = signed.vote.epoch.get(), verdict = %verdict, ?detail, "voted"
         );
         let judged_in = logged.entry().judged_in;
-        VerifierMessage::Vote { vote: signed.vote, signature: signed.signature, detail, judged_in }
+        let (vote, signature) = (signed.vote, signed.signature);
+        VerifierMessage::Reveal { vote, signature, detail, judged_in, salt }
     }
 
     fn abstain(&self, offer: &StatementOffer, abstention: Abstention) -> VerifierMessage {

@@ -8,7 +8,9 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use proofgrid_core::ids::{BlobDigest, LoginNonce, Role, SessionId, StatementDigest};
+use proofgrid_core::crypto::secp::WalletSignature;
+use proofgrid_core::ids::{Address, BlobDigest, LoginNonce, Role, SessionId, StatementDigest};
+use proofgrid_core::sealed::CommitSet;
 use proofgrid_core::units::ByteCount;
 use proofgrid_proto::MESSAGE_BYTES_MAX;
 use proofgrid_proto::convert::{
@@ -70,6 +72,8 @@ struct Session {
     giver: Giver,
     outgoing: Outgoing,
     incoming: Incoming,
+    /// Who the login named as the server; it signs commit sets.
+    server: Address,
     welcome: Welcome,
     work: JoinSet<Result<Option<StatementDigest>, VoteLogError>>,
     /// Statements that are worked on; the dispatcher may withdraw them.
@@ -131,14 +135,15 @@ impl Session {
         let manifests = programs.map(|program| program.manifest().digest()).collect();
         let version = config.version.clone();
         send(&outgoing, VerifierMessage::Register { manifests, version }).await?;
-        Self::new(shared, channel, outgoing, incoming, welcome)
+        let streams = (outgoing, incoming);
+        Self::new(shared, channel, streams, challenge.server, welcome)
     }
 
     fn new(
         shared: &Arc<Shared>,
         channel: Channel,
-        outgoing: Outgoing,
-        incoming: Incoming,
+        (outgoing, incoming): (Outgoing, Incoming),
+        server: Address,
         welcome: Welcome,
     ) -> Result<Self, SessionError> {
         let interval = welcome.heartbeat_interval.into();
@@ -153,6 +158,7 @@ impl Session {
             giver,
             outgoing,
             incoming,
+            server,
             welcome,
             work: JoinSet::new(),
             statements: HashMap::new(),
@@ -253,6 +259,10 @@ impl Session {
                 let pause = Duration::from_millis(goaway.reconnect_after_ms);
                 return Err(SessionError::Goaway { text: goaway.text, pause });
             }
+            VerifierOrder::Reveal { set, signature } => self.start_reveal(set, signature),
+            VerifierOrder::CommitRecorded(statement) => {
+                tracing::debug!(target: "verifier", %statement, "the commitment is recorded");
+            }
             VerifierOrder::VoteRecorded(statement) => {
                 tracing::debug!(target: "verifier", %statement, "the vote is recorded");
             }
@@ -276,6 +286,18 @@ impl Session {
                 // A session that ended takes no answer; the dispatcher asks somebody else.
                 let _ =
                     outgoing.send(VerifierMessage::BlobUnavailable { digest, text }.into()).await;
+            }
+            Ok(None)
+        });
+    }
+
+    fn start_reveal(&mut self, set: CommitSet, signature: WalletSignature) {
+        let (shared, outgoing) = (Arc::clone(&self.shared), self.outgoing.clone());
+        let server = self.server;
+        self.work.spawn(async move {
+            if let Some(answer) = shared.desk.reveal(set, signature, server).await? {
+                // A session that ended takes no answer; the set is sent again.
+                let _ = outgoing.send(answer.into()).await;
             }
             Ok(None)
         });

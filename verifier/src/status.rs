@@ -12,10 +12,15 @@ pub struct VerifierStatus {
     pub session: Option<SessionId>,
     /// Sessions that were opened.
     pub sessions: u64,
-    /// Votes for `valid` that were signed, repeated ones included.
+    /// Commitments to votes that were sent, repeated ones included.
+    pub commitments: u64,
+    /// Votes for `valid` that were opened, repeated ones included. What is only committed to is not
+    /// counted by its verdict: nobody may read it off here.
     pub votes_valid: u64,
-    /// Votes for `invalid` that were signed, repeated ones included.
+    /// Votes for `invalid` that were opened, repeated ones included.
     pub votes_invalid: u64,
+    /// Commit sets that this verifier opened nothing to.
+    pub reveals_refused: u64,
     /// Statements that were abstained from.
     pub abstentions: u64,
     /// Batches that were attested.

@@ -10,12 +10,16 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use proofgrid_core::crypto::bls::SecretKey;
+use proofgrid_core::crypto::eip712::WalletMessage;
+use proofgrid_core::crypto::secp::{WalletKey, WalletSignature};
 use proofgrid_core::epoch::{EpochTable, Member};
 use proofgrid_core::ids::{
-    Address, BlobDigest, BlockHash, BlockNumber, ChainContract, ChainId, Claim, EpochNumber, JobId,
-    ManifestDigest, NetworkId, Nonce, ProgramId, StatementAttempt, StatementDigest, VkDigest,
+    Address, BlobDigest, BlockHash, BlockNumber, ChainContract, ChainId, Claim, Commitment,
+    EpochNumber, JobId, ManifestDigest, NetworkId, Nonce, ProgramId, StatementAttempt,
+    StatementDigest, TableDigest, VkDigest,
 };
 use proofgrid_core::job::{JobLimits, JobSpec, Mode, Origin, claim_of};
+use proofgrid_core::sealed::{CommitSet, Salt};
 use proofgrid_core::statement::{OpenedStatement, SegmentRecord, Statement};
 use proofgrid_core::units::{ByteCount, Millis, Stake, UnixSeconds, WorkUnits};
 use proofgrid_judge::{JudgeRequest, Judged, Judgement, UnjudgedReason};
@@ -26,7 +30,7 @@ use proofgrid_proofs::program::{
     SegmentPlan, SegmentProof, SegmentRange, VerifiedSegment,
 };
 use proofgrid_proofs::refusal::{Refusal, RefusalCode};
-use proofgrid_proto::convert::StatementOffer;
+use proofgrid_proto::convert::{StatementOffer, VerifierMessage};
 use proofgrid_proto::dial::Dialer;
 use proofgrid_store::blob::BlobError;
 use tokio::sync::watch;
@@ -49,6 +53,45 @@ pub(crate) const TARGET: ChainContract =
 pub(crate) const OPERATOR: Address = Address::from_bytes([0x0a; 20]);
 pub(crate) const EPOCH: EpochNumber = EpochNumber::new(4);
 const VK: VkDigest = VkDigest::from_bytes([7; 32]);
+
+/// The dispatcher's own key: it signs commit sets.
+pub(crate) fn server() -> WalletKey {
+    WalletKey::from_bytes(&[0xd1; 32]).expect("a scalar")
+}
+
+/// A commit set of the first sitting over commitments, with a signature.
+pub(crate) fn signed_set(
+    (epoch, table): (EpochNumber, TableDigest),
+    statement: StatementDigest,
+    commitments: Vec<(Address, Commitment)>,
+    key: &WalletKey,
+) -> (CommitSet, WalletSignature) {
+    let set = CommitSet::new((epoch, table), statement, 0, commitments).expect("in order");
+    signed(set, key)
+}
+
+/// A commit set with a signature.
+pub(crate) fn signed(set: CommitSet, key: &WalletKey) -> (CommitSet, WalletSignature) {
+    let message = WalletMessage::CommitSet { network: NETWORK, set: Box::new(set.clone()) };
+    (set, key.sign(&message))
+}
+
+/// The answer to an offer: the opened vote where a commitment came first.
+pub(crate) async fn vote(
+    desk: &Desk,
+    offer: &StatementOffer,
+    source: &dyn ProofSource,
+) -> VerifierMessage {
+    let answer = desk.statement(offer, source).await.expect("the log works");
+    let VerifierMessage::Commit { epoch, table, statement, commitment } = answer else {
+        return answer;
+    };
+    let key = server();
+    let (set, signature) =
+        signed_set((epoch, table), statement, vec![(OPERATOR, commitment)], &key);
+    let opened = desk.reveal(set, signature, key.address()).await.expect("the log works");
+    opened.expect("a set that holds the commitment")
+}
 
 /// First byte of a proof that holds.
 pub(crate) const GOOD: u8 = 1;
@@ -373,7 +416,8 @@ impl Job {
 
 pub(crate) fn entry(statement: u8, finding: Finding) -> Entry {
     let statement = StatementDigest::from_bytes([statement; 32]);
-    Entry { statement, target: TARGET, finding, judged_in: Millis::new(5) }
+    let secret = Salt::from_bytes([0x5a; 32]);
+    Entry { statement, target: TARGET, finding, judged_in: Millis::new(5), secret }
 }
 
 pub(crate) fn invalid() -> Finding {

@@ -51,6 +51,11 @@ fn key(kind: u8, number: usize) -> WalletKey {
     WalletKey::from_bytes(&bytes).expect("below the group order")
 }
 
+/// The dispatcher's own key.
+fn server_key() -> WalletKey {
+    key(0xd1, 0)
+}
+
 /// The key of a worker.
 #[must_use]
 pub fn worker_key(number: usize) -> WalletKey {

@@ -15,7 +15,7 @@ use proofgrid_store::blob::{BlobStore, BlobStoreConfig};
 use proofgrid_store::journal::{Journal, JournalConfig};
 use tokio_util::sync::CancellationToken;
 
-use super::{CHAIN, address};
+use super::{CHAIN, address, server_key};
 
 /// Set for a child: where its dispatcher keeps its files.
 const CHILD_DIRECTORY: &str = "PROOFGRID_BENCH_DIRECTORY";
@@ -27,7 +27,7 @@ fn config(directory: &Path, workers: usize) -> DispatcherConfig {
         listen: "127.0.0.1:0".parse().expect("an address"),
         tls: None,
         allow_plaintext: false,
-        server: address(0xd1),
+        server: server_key().address(),
         home: HomeConfig {
             chain_id: CHAIN,
             epoch_table: address(0xe0),
@@ -88,8 +88,9 @@ impl Station {
         let judge = Judge::new(judge, Arc::clone(&programs));
         let shutdown = CancellationToken::new();
         let (config, kept) = (config(directory, workers), journal.clone());
+        let key = server_key();
         let started =
-            Dispatcher::start(config, kept, blobs, programs, judge, shutdown.clone()).await;
+            Dispatcher::start(config, key, kept, blobs, programs, judge, shutdown.clone()).await;
         Self { handle: started.expect("a dispatcher"), shutdown, journal }
     }
 

@@ -21,7 +21,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::Streaming;
 use tonic::transport::Channel;
 
-use super::{address, network};
+use super::{network, server_key};
 
 /// How often a worker says that it lives.
 pub const HEARTBEAT: Duration = Duration::from_secs(5);
@@ -70,7 +70,8 @@ impl Worker {
             panic!("expected a challenge")
         };
         let server_nonce = challenge.server_nonce;
-        let login = Login { role, server: address(0xd1), server_nonce, client_nonce, operator };
+        let server = server_key().address();
+        let login = Login { role, server, server_nonce, client_nonce, operator };
         let message = WalletMessage::Login { network: network(), login };
         worker.send(ProverMessage::Login(LoginProof::Wallet(key.sign(&message)))).await;
         let ProverOrder::Welcome(_) = worker.next().await else { panic!("expected a welcome") };

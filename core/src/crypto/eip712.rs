@@ -1,4 +1,4 @@
-//! Typed wallet messages: what provers, oracles, requesters and administrators sign.
+//! Typed wallet messages: what provers, oracles, requesters, administrators and dispatchers sign.
 //!
 //! EIP-712 with one rule of our own: the domain's salt is the type tag, so the domain separator, the
 //! first thing after `0x1901`, carries tag, chain and contract. A wallet shows the user every field.
@@ -9,6 +9,7 @@ use super::hash::{AbiWords, HashedText, keccak256, keccak256_concat};
 use super::tags::{Login, Tag};
 use crate::ids::{AdminSubject, BlobDigest, ChainContract, JobId, NetworkId, Nonce, TaskId};
 use crate::job::{JOB_TYPE, JobSpec};
+use crate::sealed::CommitSet;
 use crate::units::{ByteCount, UnixSeconds};
 use alloy_primitives::U256;
 
@@ -166,6 +167,13 @@ pub enum WalletMessage {
         /// What it accepts.
         acceptance: LeaseAcceptance,
     },
+    /// A dispatcher closes the commit phase of a vote.
+    CommitSet {
+        /// The network.
+        network: NetworkId,
+        /// The commitments that it closed with.
+        set: Box<CommitSet>,
+    },
 }
 
 impl WalletMessage {
@@ -176,6 +184,7 @@ impl WalletMessage {
             Self::Login { .. } => Tag::Login,
             Self::Request { .. } => Tag::Request,
             Self::LeaseAccept { .. } => Tag::LeaseAccept,
+            Self::CommitSet { .. } => Tag::CommitSet,
         }
     }
 
@@ -183,7 +192,9 @@ impl WalletMessage {
     #[must_use]
     pub const fn bound_to(&self) -> ChainContract {
         match self {
-            Self::Login { network, .. } | Self::Request { network, .. } => network.as_contract(),
+            Self::Login { network, .. }
+            | Self::Request { network, .. }
+            | Self::CommitSet { network, .. } => network.as_contract(),
             Self::LeaseAccept { task_manager, .. } => *task_manager,
         }
     }
@@ -220,6 +231,7 @@ impl WalletMessage {
                 .uint(acceptance.deadline.get())
                 .u256(&acceptance.amount)
                 .digest(),
+            Self::CommitSet { set, .. } => *set.digest().as_bytes(),
         }
     }
 

@@ -23,11 +23,13 @@ pub enum Tag {
     Attest,
     /// Withdrawal of an announced ejection.
     EjectCancel,
+    /// The commitments that a dispatcher closed the commit phase of a vote with.
+    CommitSet,
 }
 
 impl Tag {
     /// Every tag.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Pop,
         Self::Login,
         Self::Request,
@@ -35,6 +37,7 @@ impl Tag {
         Self::Vote,
         Self::Attest,
         Self::EjectCancel,
+        Self::CommitSet,
     ];
 
     /// The string whose Keccak-256 is the tag.
@@ -48,6 +51,7 @@ impl Tag {
             Self::Vote => "PROOFGRID_VOTE_V1",
             Self::Attest => "PROOFGRID_ATTEST_V1",
             Self::EjectCancel => "PROOFGRID_EJECT_CANCEL_V1",
+            Self::CommitSet => "PROOFGRID_COMMIT_SET_V1",
         }
     }
 

@@ -10,9 +10,10 @@ use super::hash::keccak256;
 use super::secp::{SecpError, WalletKey, WalletSignature};
 use crate::certificate::{CERTIFICATE_TYPE, certificate_id};
 use crate::fixtures::{NETWORK, arb_bls_message, arb_wallet_message, job, opened, record};
-use crate::ids::{Address, BatchRoot, EpochNumber, JobId, TableDigest, TaskId};
+use crate::ids::{Address, BatchRoot, Commitment, EpochNumber, JobId, TableDigest, TaskId};
 use crate::job::{JOB_TYPE, JobSpec, TASK_TYPE, TaskKind};
 use crate::manifest::{MANIFEST_TYPE, PROGRAM_TYPE};
+use crate::sealed::{COMMIT_SET_TYPE, COMMITMENT_TYPE};
 use crate::statement::{SEGMENT_TYPE, STATEMENT_TYPE};
 use crate::units::UnixSeconds;
 use crate::vote::Attestation;
@@ -57,6 +58,21 @@ sol! {
         bytes32 inputDigest;
         uint64 deadline;
         uint256 amount;
+    }
+    struct CommitSet {
+        uint64 epoch;
+        bytes32 tableDigest;
+        bytes32 statementDigest;
+        uint32 sitting;
+        uint32 count;
+        bytes32 commitments;
+    }
+    struct ProofgridCommitment {
+        bytes32 vote;
+        uint256 signatureX;
+        uint256 signatureY;
+        address operator;
+        bytes32 salt;
     }
 
     struct ProofgridManifest {
@@ -157,6 +173,24 @@ fn signing_hash(message: &WalletMessage) -> B256 {
             amount: acceptance.amount,
         }
         .eip712_signing_hash(&domain),
+        WalletMessage::CommitSet { set, .. } => {
+            let words = |(operator, commitment): &(Address, Commitment)| {
+                [
+                    [&[0; 12], operator.as_bytes().as_slice()].concat(),
+                    commitment.as_bytes().to_vec(),
+                ]
+            };
+            let list: Vec<u8> = set.commitments().iter().flat_map(words).flatten().collect();
+            CommitSet {
+                epoch: set.epoch().get(),
+                tableDigest: b256(set.table().as_bytes()),
+                statementDigest: b256(set.statement().as_bytes()),
+                sitting: set.sitting(),
+                count: u32::try_from(set.commitments().len()).unwrap(),
+                commitments: B256::from(keccak256(&list)),
+            }
+            .eip712_signing_hash(&domain)
+        }
     }
 }
 
@@ -201,6 +235,8 @@ fn type_strings_are_those_of_the_structs() {
     assert_eq!(ProofgridSegment::eip712_root_type(), SEGMENT_TYPE.text());
     assert_eq!(ProofgridStatement::eip712_root_type(), STATEMENT_TYPE.text());
     assert_eq!(ProofgridCertificate::eip712_root_type(), CERTIFICATE_TYPE.text());
+    assert_eq!(CommitSet::eip712_root_type(), COMMIT_SET_TYPE.text());
+    assert_eq!(ProofgridCommitment::eip712_root_type(), COMMITMENT_TYPE.text());
 }
 
 #[test]

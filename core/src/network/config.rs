@@ -62,6 +62,16 @@ pub struct NetworkConfig {
     pub attest_rounds_max: u32,
     /// How long voting may take before the job is held.
     pub vote_timeout_ms: u64,
+    /// How long a vote waits for further commitments once two thirds of the stake have committed:
+    /// long enough for a verifier that is not much slower than the others, and it bounds what sealing
+    /// adds to a vote.
+    pub commit_linger_ms: u64,
+    /// Longest that the commitments of a vote are waited for. Verifiers that were restarted, upgraded
+    /// or cut off are back by then.
+    pub commit_cap_ms: u64,
+    /// Longest that the votes of a commit set are waited for: three times the longest pause between
+    /// two dials of a verifier. Whoever misses it may commit again if nothing was decided.
+    pub reveal_cap_ms: u64,
     /// How long statements of the previous epoch may still be attested after a new one is final.
     pub epoch_grace_ms: u64,
     /// Tries at a task before its job fails, infrastructure deaths not counted.
@@ -119,6 +129,9 @@ impl NetworkConfig {
             attest_linger_ms: 250,
             attest_rounds_max: 4,
             vote_timeout_ms: 120_000,
+            commit_linger_ms: 300,
+            commit_cap_ms: 600_000,
+            reveal_cap_ms: 60_000,
             epoch_grace_ms: 60_000,
             task_attempts_max: limits::TASK_ATTEMPTS_MAX,
             task_losses_max: 16,

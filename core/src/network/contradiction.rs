@@ -62,7 +62,9 @@ impl State {
     #[must_use]
     pub fn contradictions_of(&self, change: &Change) -> Vec<Contradiction> {
         match change {
-            Change::VoteRecorded { vote, .. } => self.second_vote(vote).into_iter().collect(),
+            Change::VoteRecorded { vote, .. } | Change::LateVoteRecorded { vote } => {
+                self.second_vote(vote).into_iter().collect()
+            }
             Change::AttestationRecorded { attestation } => self.second_words(attestation),
             _ => Vec::new(),
         }

@@ -10,6 +10,7 @@ use crate::ids::{
     LeaseToken, SessionId, StatementDigest, TableDigest, TaskId,
 };
 use crate::job::JobSpec;
+use crate::sealed::CommitSet;
 use crate::statement::{OpenedStatement, SegmentRecord};
 use crate::units::{Millis, UnixMillis};
 
@@ -152,7 +153,7 @@ pub enum Effect {
         /// The segment's record.
         record: SegmentRecord,
     },
-    /// Ask verifiers to vote. Key: (statement, epoch, operator).
+    /// Ask verifiers to judge and commit. Key: (statement, epoch, operator).
     OpenVoting {
         /// Verifiers to ask.
         verifiers: Vec<Peer>,
@@ -166,6 +167,13 @@ pub enum Effect {
         opened: OpenedStatement,
         /// The job.
         spec: JobSpec,
+    },
+    /// Sign a commit set and ask for the votes in it. Key: (set, operator).
+    OpenReveal {
+        /// Verifiers to ask; each has a commitment in the set.
+        verifiers: Vec<Peer>,
+        /// The commit set.
+        set: CommitSet,
     },
     /// Tell verifiers that a statement needs no vote any more. Key: (statement, operator). Owed to
     /// nobody after a restart: whoever is not told judges for nothing, which harms nothing else.

@@ -10,7 +10,7 @@ use super::contradiction::Contradiction;
 use super::fact::Decision;
 use super::live::ProverSession;
 use super::state::{
-    Job, JobState, Task, TaskState, TaskStateKind, Ticket, Try, TryOutcome, Urgency,
+    Job, JobState, Task, TaskState, TaskStateKind, Ticket, Try, TryOutcome, Urgency, VotePhaseKind,
 };
 
 /// One try, and why it was made where it was.
@@ -125,6 +125,12 @@ impl Network {
             };
         }
         let epoch = view.epoch;
+        if view.phase == VotePhaseKind::Committing {
+            return format!(
+                "epoch {epoch}: votes are sealed; {} of {} committed, two thirds are needed",
+                view.committed, view.total
+            );
+        }
         format!(
             "epoch {epoch}: valid {}, invalid {}, abstained {} of {}; two thirds are needed",
             view.valid, view.invalid, view.abstained, view.total

@@ -15,6 +15,7 @@ use crate::ids::{
     JobId, LeaseToken, StatementAttempt, StatementDigest, TaskId,
 };
 use crate::job::JobSpec;
+use crate::sealed::SealedVote;
 use crate::statement::{OpenedStatement, SegmentRecord, Verdict};
 use crate::units::{ByteCount, UnixMillis};
 use crate::vote::{VerifiedAttestation, VerifiedVote};
@@ -302,7 +303,7 @@ pub enum Change {
         /// The epoch.
         epoch: EpochNumber,
     },
-    /// A verified vote, counted or kept as evidence.
+    /// A verified vote that opens its commitment, counted or kept as evidence.
     VoteRecorded {
         /// The vote.
         vote: VerifiedVote,
@@ -463,5 +464,36 @@ pub enum Change {
     WorkerForgotten {
         /// Its address.
         prover: Address,
+    },
+    /// A member committed to its vote.
+    CommitmentRecorded {
+        /// What it committed to.
+        sealed: SealedVote,
+    },
+    /// The commit phase of a vote is over: the commitments are the commit set from now on.
+    CommitsClosed {
+        /// The statement.
+        statement: StatementDigest,
+        /// The epoch.
+        epoch: EpochNumber,
+    },
+    /// A verified vote that opens no commitment of the set, or came too late: evidence, not counted.
+    LateVoteRecorded {
+        /// The vote.
+        vote: VerifiedVote,
+    },
+    /// The reveal phase of a vote is over: who opened nothing abstained.
+    RevealsClosed {
+        /// The statement.
+        statement: StatementDigest,
+        /// The epoch.
+        epoch: EpochNumber,
+    },
+    /// A commit set was opened and decided nothing: whoever has no vote yet may commit again.
+    CommitsReopened {
+        /// The statement.
+        statement: StatementDigest,
+        /// The epoch.
+        epoch: EpochNumber,
     },
 }

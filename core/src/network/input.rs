@@ -12,6 +12,7 @@ use crate::ids::{
     TaskId, TxHash, VkDigest,
 };
 use crate::job::JobSpec;
+use crate::sealed::{Salt, SealedVote};
 use crate::statement::SegmentRecord;
 use crate::units::{ByteCount, UnixMillis, WorkUnits};
 use crate::vote::{VerifiedAttestation, VerifiedVote};
@@ -404,12 +405,19 @@ pub enum Input {
         /// The connection that ended.
         session: SessionId,
     },
-    /// A vote whose signature was verified singly.
+    /// A verifier committed to a vote, on its own session.
+    CommitReceived {
+        /// What it committed to.
+        sealed: SealedVote,
+    },
+    /// A verifier opened a vote, whose signature was verified singly.
     VoteReceived {
         /// The vote.
         vote: VerifiedVote,
         /// For an invalid vote: the first bad segment.
         detail: Option<InvalidDetail>,
+        /// What its commitment was hidden with.
+        salt: Salt,
     },
     /// A verifier could not judge a statement.
     Abstained {
@@ -503,8 +511,9 @@ pub enum Answer {
         /// What stopped it.
         reason: String,
     },
-    /// It came after the decision. A vote or attestation is kept, not counted; what intake says of
-    /// a proof that nobody waits for any more is dropped.
+    /// It came after the decision, or after its phase. A vote is kept, not counted, as one that opens
+    /// no commitment of the set; a commitment or attestation is not counted either. What intake says
+    /// of a proof that nobody waits for any more is dropped.
     Late,
     /// A prover is registered.
     Registered {

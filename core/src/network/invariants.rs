@@ -12,7 +12,7 @@ use crate::statement::Verdict;
 use super::Network;
 use super::input::Provenance;
 use super::state::{
-    BatchStage, Job, JobState, JobStateKind, StatementStage, Task, TaskState, TryOutcome,
+    BatchStage, Job, JobState, JobStateKind, StatementStage, Task, TaskState, TryOutcome, VotePhase,
 };
 use super::workforce::{FreeProvers, Offers};
 
@@ -56,6 +56,7 @@ impl Network {
         }
         self.check_indexes(&found)?;
         self.check_statements()?;
+        self.check_sealed()?;
         self.check_batches()?;
         self.check_certificates()?;
         self.check_kept()?;
@@ -158,6 +159,37 @@ impl Network {
             direct.clone().map(|job| ((job.spec.requester, job.spec.nonce), job.id)).collect();
         let unique = nonces.len() == direct.count();
         check(unique && state.nonces == nonces, "one direct job per nonce", none)
+    }
+
+    /// What is sealed belongs to members of known votes, and only what opens a commitment counts.
+    fn check_sealed(&self) -> Result<(), Violation> {
+        let state = &self.state;
+        let mut revealing = BTreeSet::new();
+        for (statement, epoch, sealed) in state.sealed.rounds() {
+            let name = || format!("{statement} in epoch {epoch}");
+            let book = state.statements.get(&statement);
+            let round = book.and_then(|book| book.rounds.get(&epoch));
+            let (Some(round), Some(keys)) = (round, state.epochs.get(&epoch)) else {
+                return check(false, "what is sealed belongs to a known vote", name);
+            };
+            let table = keys.table();
+            let mut operators = sealed.commitments.keys().chain(sealed.late.keys());
+            let members = operators.all(|operator| table.index_of(*operator).is_some());
+            check(members, "nobody outside the epoch commits", name)?;
+            let voters = round.tally.votes().map(|vote| vote.operator());
+            let mut outside = voters.filter(|voter| !sealed.commitments.contains_key(voter));
+            check(outside.next().is_none(), "only a member of the commit set is counted", name)?;
+            let closed = sealed.phase != VotePhase::Committing;
+            let mut voters = round.tally.votes().map(|vote| vote.operator());
+            let spoken = voters.any(|voter| !sealed.opened_before.contains(&voter));
+            check(closed || !spoken, "no vote is known before the commit set stands", name)?;
+            check(!closed || sealed.sitting().next().is_some(), "a commit set is not empty", name)?;
+            if matches!(sealed.phase, VotePhase::Revealing { .. }) {
+                revealing.insert((statement, epoch));
+            }
+        }
+        let indexed: BTreeSet<_> = state.sealed.revealing().collect();
+        check(indexed == revealing, "votes that are being opened are indexed", String::new)
     }
 
     fn check_statements(&self) -> Result<(), Violation> {

@@ -65,6 +65,12 @@ pub(super) enum Timer {
     Lease(TaskId, Attempt),
     /// Voting took long, or no epoch came.
     Vote(StatementDigest, Option<EpochNumber>),
+    /// Two thirds have committed to a vote; the others had their time.
+    Commits(StatementDigest, EpochNumber),
+    /// The commit phase of a vote took as long as it may.
+    CommitCap(StatementDigest, EpochNumber),
+    /// The reveal phase of a vote took as long as it may.
+    Reveals(StatementDigest, EpochNumber),
     /// A batch may be closed.
     Batch,
     /// Attestation took long.

@@ -189,8 +189,13 @@ impl Network {
             Change::StatementOpened { digest, .. } => {
                 live.arm(after(config.vote_timeout_ms), Timer::Vote(*digest, None));
             }
-            Change::VotingOpened { statement, epoch } => {
+            Change::VotingOpened { statement, epoch }
+            | Change::CommitsReopened { statement, epoch } => {
                 live.arm(after(config.vote_timeout_ms), Timer::Vote(*statement, Some(*epoch)));
+                live.arm(after(config.commit_cap_ms), Timer::CommitCap(*statement, *epoch));
+            }
+            Change::CommitsClosed { statement, epoch } => {
+                live.arm(after(config.reveal_cap_ms), Timer::Reveals(*statement, *epoch));
             }
             Change::QuorumReached { .. } | Change::BatchClosed { .. } => {
                 live.arm(after(config.batch_window_ms), Timer::Batch);

@@ -217,6 +217,28 @@ pub enum Refusal {
         /// The epoch.
         epoch: EpochNumber,
     },
+    /// A vote that was opened before anybody may: the commit set does not stand yet.
+    #[error(
+        "votes on statement {statement} in epoch {epoch} are still sealed; commit, and open the \
+         vote when the signed commit set is there"
+    )]
+    StillSealed {
+        /// The statement.
+        statement: StatementDigest,
+        /// The epoch.
+        epoch: EpochNumber,
+    },
+    /// A second, different commitment of one member.
+    #[error(
+        "another commitment to a vote on statement {statement} in epoch {epoch} stands; \
+         a verifier commits once, check that one process alone uses its key and vote log"
+    )]
+    CommittedOtherwise {
+        /// The statement.
+        statement: StatementDigest,
+        /// The epoch.
+        epoch: EpochNumber,
+    },
     /// An invalid vote without a segment of the statement.
     #[error(
         "an invalid vote names no bad segment, or one that is not there; \
@@ -301,6 +323,8 @@ impl Refusal {
             Self::UnknownLease(_)
             | Self::BadDetail { .. }
             | Self::BadPositions { .. }
+            | Self::StillSealed { .. }
+            | Self::CommittedOtherwise { .. }
             | Self::Miscounted(_)
             | Self::ProofTooLarge { .. } => Consequence::Penalize,
             Self::EpochConflict(_) | Self::BrokenCertificate { .. } | Self::Contradiction(_) => {
@@ -373,6 +397,8 @@ mod tests {
             Refusal::UnknownEpoch(EpochNumber::new(1)),
             Refusal::UnknownStatement(statement),
             Refusal::NoSuchRound { statement, epoch: EpochNumber::new(1) },
+            Refusal::StillSealed { statement, epoch: EpochNumber::new(1) },
+            Refusal::CommittedOtherwise { statement, epoch: EpochNumber::new(1) },
             Refusal::BadDetail { num_segments: 1 },
             Refusal::Miscounted("the vote names another table".into()),
             Refusal::UnknownBatch(root),

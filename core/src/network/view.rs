@@ -15,7 +15,7 @@ use super::input::{Inclusion, JobPlan, Provenance};
 use super::live::SchedulerStats;
 use super::state::{
     CertificateBook, HistoryEntry, Job, JobState, JobStateKind, Posting, Submission, Task,
-    TaskState, TaskStateKind, TryOutcome,
+    TaskState, TaskStateKind, TryOutcome, VotePhaseKind,
 };
 use super::{Network, Workforce};
 
@@ -58,6 +58,10 @@ pub struct VotingView {
     pub statement: StatementDigest,
     /// The epoch that votes or voted last.
     pub epoch: EpochNumber,
+    /// Which phase the vote is in. Before its commit set stands no vote is known.
+    pub phase: VotePhaseKind,
+    /// Stake that committed to a vote.
+    pub committed: Stake,
     /// Stake for valid.
     pub valid: Stake,
     /// Stake for invalid.
@@ -325,6 +329,8 @@ impl Network {
         Some(VotingView {
             statement: *statement,
             epoch: *epoch,
+            phase: self.state.sealed.phase(*statement, *epoch).kind(),
+            committed: self.committed(*statement, *epoch),
             valid: tally.signed(Verdict::Valid),
             invalid: tally.signed(Verdict::Invalid),
             abstained: tally.abstained(),

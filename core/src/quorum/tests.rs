@@ -95,24 +95,24 @@ fn abstentions_and_dissent_make_two_thirds_unreachable() {
     let epoch = Epoch::new(1, &[10, 10, 10, 10]);
     let table = epoch.table();
     let mut tally = Tally::new(table, STATEMENT);
-    assert!(tally.reachable());
+    assert!(tally.reachable(tally.outstanding()));
     assert_eq!(tally.abstain(table, epoch.operator(0)), Ok(true));
     assert_eq!(tally.abstain(table, epoch.operator(0)), Ok(false));
     assert_eq!(tally.abstained(), Stake::new(10));
-    assert!(tally.reachable());
+    assert!(tally.reachable(tally.outstanding()));
     assert_eq!(tally.record(epoch.vote(1, STATEMENT, Verdict::Invalid)), NEW);
     // Three can still agree on invalid.
-    assert!(tally.reachable());
+    assert!(tally.reachable(tally.outstanding()));
     assert_eq!(tally.record(epoch.vote(2, STATEMENT, Verdict::Valid)), NEW);
-    assert!(!tally.reachable());
+    assert!(!tally.reachable(tally.outstanding()));
     // The one that could not judge does so after all.
     assert_eq!(tally.record(epoch.vote(0, STATEMENT, Verdict::Valid)), NEW);
-    assert!(tally.reachable());
+    assert!(tally.reachable(tally.outstanding()));
     assert_eq!(tally.abstained(), Stake::ZERO);
     assert_eq!(tally.record(epoch.vote(3, STATEMENT, Verdict::Valid)), decided(Verdict::Valid));
     assert_eq!(tally.abstain(table, epoch.operator(3)), Ok(false));
     assert_eq!(tally.outstanding(), Stake::ZERO);
-    assert!(tally.reachable());
+    assert!(tally.reachable(tally.outstanding()));
     let stored = borsh::to_vec(&tally).unwrap();
     assert_eq!(Tally::try_from_slice(&stored).unwrap(), tally);
 }
@@ -184,7 +184,7 @@ fn an_exclusion_takes_a_quorum_back_and_leaves_the_total() {
     assert_eq!((tally.outcome(), tally.quorum()), (None, None));
     assert_eq!((tally.signed(Verdict::Valid), tally.total()), (Stake::new(20), Stake::new(40)));
     assert_eq!((tally.outstanding(), tally.votes().count()), (Stake::ZERO, 3));
-    assert!(!tally.reachable());
+    assert!(!tally.reachable(tally.outstanding()));
     // A vote of an excluded member is kept, and decides nothing.
     assert_eq!(tally.record(vote(3)), NEW);
     assert_eq!((tally.counted().count(), tally.votes().count()), (2, 4));
@@ -325,7 +325,7 @@ proptest! {
             let reachable = Verdict::ALL
                 .into_iter()
                 .any(|verdict| Model::quorum(model.stake(&stakes, verdict) + silent, &stakes));
-            prop_assert_eq!(tally.reachable(), reachable);
+            prop_assert_eq!(tally.reachable(tally.outstanding()), reachable);
         }
     }
 }

@@ -12,6 +12,7 @@ use proofgrid_core::job::{
 use proofgrid_core::manifest::{
     MANIFEST_TYPE, Manifest, PROGRAM_TYPE, Profile, ProofLimits, program_id,
 };
+use proofgrid_core::sealed::CommitSet;
 use proofgrid_core::statement::{
     SEGMENT_TYPE, STATEMENT_TYPE, SegmentRecord, Verdict, segments_root,
 };
@@ -289,7 +290,19 @@ fn wallet_messages() -> Vec<(&'static str, WalletMessage)> {
             "LeaseAccept",
             WalletMessage::LeaseAccept { task_manager: on_chain(TASK_MANAGER), acceptance },
         ),
+        ("CommitSet", WalletMessage::CommitSet { network: NETWORK, set: Box::new(commit_set()) }),
     ]
+}
+
+/// Two members' commitments.
+fn commit_set() -> CommitSet {
+    let named = (EpochNumber::new(7), TableDigest::from_bytes(bytes32("table")));
+    let statement = StatementDigest::from_bytes(bytes32("statement"));
+    let of = |operator: u8| {
+        let commitment = Commitment::from_bytes([operator; 32]);
+        (Address::from_bytes([operator; 20]), commitment)
+    };
+    CommitSet::new(named, statement, 3, vec![of(1), of(2)]).unwrap()
 }
 
 fn wallet_json() -> Vec<Value> {

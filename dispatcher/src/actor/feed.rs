@@ -497,17 +497,40 @@ fn read_votes(change: &Change, state: &State) -> Vec<Said> {
             vec![Said::new(opened.job(), text).moves_to(JobStateKind::Verifying)]
         }
         Change::VotingOpened { statement, epoch } => one(statement, &|job| {
-            Said::new(job, format!("the members of epoch {epoch} vote"))
+            Said::new(job, format!("the members of epoch {epoch} judge and commit to their votes"))
                 .moves_to(JobStateKind::Verifying)
         }),
-        Change::VoteRecorded { vote, .. } => {
+        // Before the commit set stands nothing is said: nobody knows of a verdict yet.
+        Change::CommitsClosed { statement, epoch } => {
+            let set = state.commit_set(*statement, *epoch);
+            let count = set.map_or(0, |set| set.commitments().len());
+            one(statement, &|job| {
+                Said::new(job, format!("{count} members committed to their votes and open them"))
+            })
+        }
+        Change::VoteRecorded { vote, .. } | Change::LateVoteRecorded { vote } => {
             let against = read_contradictions(change, state);
             if !against.is_empty() {
                 return against;
             }
             let (verdict, operator) = (vote.vote().verdict, vote.operator());
-            one(&vote.vote().statement, &|job| {
-                Said::new(job, format!("{operator} voted {verdict}"))
+            let text = match change {
+                Change::VoteRecorded { .. } => format!("{operator} voted {verdict}"),
+                _ => format!(
+                    "{operator} voted {verdict}, which does not count: it opens no \
+                              commitment of the set, or came too late"
+                ),
+            };
+            one(&vote.vote().statement, &|job| Said::new(job, text.clone()))
+        }
+        Change::CommitsReopened { statement, .. } => one(statement, &|job| {
+            Said::new(job, "the open votes decide nothing; whoever has none may commit again")
+        }),
+        Change::RevealsClosed { statement, epoch } => {
+            let round = state.statements.get(statement).and_then(|book| book.rounds.get(epoch));
+            let silent = round.map_or(0, |round| round.abstentions.len());
+            one(statement, &|job| {
+                Said::new(job, format!("the time to open votes is over; {silent} abstained"))
             })
         }
         Change::AttestationRecorded { .. } => read_contradictions(change, state),

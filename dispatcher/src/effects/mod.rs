@@ -14,7 +14,9 @@ mod tests;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use proofgrid_core::ids::{Address, BlobDigest, JobId};
+use proofgrid_core::crypto::eip712::WalletMessage;
+use proofgrid_core::crypto::secp::WalletKey;
+use proofgrid_core::ids::{Address, BlobDigest, JobId, NetworkId};
 use proofgrid_core::job::JobSpec;
 use proofgrid_core::network::{Assignment, Effect, Lease, LeaseRef, Network, Peer, Workforce};
 use proofgrid_judge::Judge;
@@ -165,12 +167,18 @@ pub struct EffectParts {
     pub expected: Workforce,
     /// What is asked of provers, if a bond is.
     pub bonds: Option<Arc<Bonds>>,
+    /// Signs commit sets.
+    pub key: Arc<WalletKey>,
+    /// What they are bound to.
+    pub network: NetworkId,
 }
 
 /// Runs effects.
 pub struct Effects {
     directory: Arc<Directory>,
     bonds: Option<Arc<Bonds>>,
+    key: Arc<WalletKey>,
+    network: NetworkId,
     plans: Queue<PlanJob>,
     intakes: Queue<IntakeJob>,
     deletions: Queue<BlobDigest>,
@@ -211,6 +219,8 @@ impl Effects {
         Self {
             directory: Arc::clone(&parts.directory),
             bonds: parts.bonds.clone(),
+            key: Arc::clone(&parts.key),
+            network: parts.network,
             plans: Queue::start(tracker, shutdown, PLANNERS_MAX, quick_plan, plan),
             intakes: Queue::start(tracker, shutdown, JUDGEMENTS_MAX, quick_intake, intake),
             deletions: Queue::start(tracker, shutdown, DELETIONS_MAX, |_| false, delete),
@@ -292,6 +302,13 @@ impl Effects {
             Effect::OpenVoting { verifiers, epoch, table, digest, opened, spec } => {
                 let offer = StatementOffer { digest, spec, opened, epoch, table };
                 self.tell_verifiers(&verifiers, &VerifierOrder::Statement(Box::new(offer)));
+            }
+            Effect::OpenReveal { verifiers, set } => {
+                let signed = Box::new(set.clone());
+                // Deterministic: the same set has the same signature after a restart too.
+                let message = WalletMessage::CommitSet { network: self.network, set: signed };
+                let signature = self.key.sign(&message);
+                self.tell_verifiers(&verifiers, &VerifierOrder::Reveal { set, signature });
             }
             Effect::WithdrawStatement { verifiers, statement, reason: text } => {
                 self.tell_verifiers(&verifiers, &VerifierOrder::Withdrawn { statement, text });

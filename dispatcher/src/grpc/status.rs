@@ -79,6 +79,8 @@ const fn classify_refusal(refusal: &Refusal) -> (Code, Reason) {
         | Refusal::WrongContract(_)
         | Refusal::UnknownStatement(_)
         | Refusal::NoSuchRound { .. }
+        | Refusal::StillSealed { .. }
+        | Refusal::CommittedOtherwise { .. }
         | Refusal::UnknownBatch(_)
         | Refusal::UnknownCertificate(_)
         | Refusal::NoSettlement(_) => (Code::FailedPrecondition, Reason::WrongState),

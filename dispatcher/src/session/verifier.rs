@@ -5,6 +5,7 @@ use proofgrid_core::crypto::bls::Signature;
 use proofgrid_core::epoch::EpochKeys;
 use proofgrid_core::ids::{EpochNumber, Role};
 use proofgrid_core::network::{Answer, Input, InvalidDetail, Refusal};
+use proofgrid_core::sealed::{Salt, SealedVote};
 use proofgrid_core::vote::{Attestation, SignedAttestation, SignedVote, Vote, VoteError};
 use proofgrid_proto::convert::{
     Challenge, Hello, LoginProof, VerifierMessage, VerifierOrder, Welcome,
@@ -76,10 +77,18 @@ type Link = Open<VerifierProtocol>;
 
 /// Tells the peer once its message is durable, or why it was refused.
 fn reply(link: &Link, recorded: Option<VerifierOrder>) -> crate::actor::Reply {
+    reply_by(link, move |_| recorded)
+}
+
+/// As [`reply`], with an order by the answer.
+fn reply_by(
+    link: &Link,
+    order: impl FnOnce(Answer) -> Option<VerifierOrder> + Send + 'static,
+) -> crate::actor::Reply {
     let sender = link.sender.clone();
     Box::new(move |answer: Result<Answer, Refusal>, _: &View<'_>| {
         let order = match answer {
-            Ok(_) => recorded,
+            Ok(answer) => order(answer),
             Err(refusal) => {
                 let error = EdgeError::Refused(refusal);
                 Some(VerifierOrder::Refused(refused(&error, After::GoOn)))
@@ -113,19 +122,35 @@ impl VerifierGate {
         verified
     }
 
-    async fn vote(
+    async fn commit(link: &Link, sealed: SealedVote) -> Result<(), EdgeError> {
+        let statement = sealed.statement;
+        let order = move |answer: Answer| {
+            Some(match answer {
+                // The set stands without it; what it judged stays in its log for another epoch.
+                Answer::Late => {
+                    let text = "the commit phase of this vote is over".to_owned();
+                    VerifierOrder::Withdrawn { statement, text }
+                }
+                _ => VerifierOrder::CommitRecorded(statement),
+            })
+        };
+        let input = Input::CommitReceived { sealed };
+        link.shared.actor.hand_over(input, reply_by(link, order)).await
+    }
+
+    async fn reveal(
         &mut self,
         link: &Link,
-        vote: Vote,
-        signature: Signature,
+        (vote, signature): (Vote, Signature),
         detail: Option<InvalidDetail>,
+        salt: Salt,
     ) -> Result<(), EdgeError> {
         let keys = keys_of(link, vote.epoch)?;
         let signed = SignedVote { operator: link.address, vote, signature };
         let verified = link.shared.on_worker(move || Ok(signed.verify(&keys)?)).await;
         let vote = self.judge(link, verified)?;
         let recorded = VerifierOrder::VoteRecorded(vote.vote().statement);
-        let input = Input::VoteReceived { vote, detail };
+        let input = Input::VoteReceived { vote, detail, salt };
         link.shared.actor.hand_over(input, reply(link, Some(recorded))).await
     }
 
@@ -168,10 +193,15 @@ impl Handler<VerifierProtocol> for VerifierGate {
                 link.shared.directory.set_registered(link.session());
             }
             VerifierMessage::Heartbeat { sequence } => return Ok(Flow::Heartbeat(sequence)),
-            VerifierMessage::Vote { vote, signature, detail, judged_in } => {
-                let (statement, verdict) = (vote.statement, vote.verdict);
-                tracing::debug!(%operator, %statement, %verdict, %judged_in, "vote");
-                self.vote(link, vote, signature, detail).await?;
+            VerifierMessage::Commit { epoch, table, statement, commitment } => {
+                let sealed = SealedVote { operator, epoch, table, statement, commitment };
+                tracing::debug!(%operator, %statement, "commitment");
+                Self::commit(link, sealed).await?;
+            }
+            VerifierMessage::Reveal { vote, signature, detail, judged_in, salt } => {
+                let statement = vote.statement;
+                tracing::debug!(%operator, %statement, %judged_in, "vote");
+                self.reveal(link, (vote, signature), detail, salt).await?;
                 link.shared.actor.note(Note::Judged { statement, judged_in });
             }
             VerifierMessage::Abstain { epoch, statement, reason, text } => {

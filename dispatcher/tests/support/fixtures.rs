@@ -31,6 +31,11 @@ pub fn wallet(byte: u8) -> WalletKey {
     WalletKey::from_bytes(&[byte; 32]).unwrap()
 }
 
+/// The dispatcher's own key.
+pub fn server_key() -> WalletKey {
+    wallet(0xd1)
+}
+
 /// When these tests began: a job is the same however often its spec is made.
 fn started() -> u64 {
     static STARTED: OnceLock<u64> = OnceLock::new();
@@ -46,7 +51,7 @@ pub fn config() -> DispatcherConfig {
         listen: "127.0.0.1:0".parse().unwrap(),
         tls: None,
         allow_plaintext: false,
-        server: address(0xd1),
+        server: server_key().address(),
         home: HomeConfig {
             chain_id: HOME,
             epoch_table: address(0xe0),

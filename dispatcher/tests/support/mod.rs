@@ -68,7 +68,8 @@ pub async fn launch(
     let judge = no_judge(Arc::clone(&programs));
     let shutdown = CancellationToken::new();
     let started =
-        Dispatcher::start(config, journal, store, programs, judge, shutdown.clone()).await;
+        Dispatcher::start(config, server_key(), journal, store, programs, judge, shutdown.clone())
+            .await;
     Ok((started?, shutdown))
 }
 

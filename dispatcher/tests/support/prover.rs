@@ -14,7 +14,7 @@ use tokio_stream::StreamExt;
 use tonic::Streaming;
 use tonic::transport::Channel;
 
-use super::{HOME, Running, address, network, program};
+use super::{HOME, Running, network, program, server_key};
 
 /// A prover that is logged in.
 pub struct Peer {
@@ -60,7 +60,7 @@ impl Peer {
         let ProverOrder::Challenge(challenge) = peer.next().await? else {
             panic!("expected a challenge")
         };
-        let (server, server_nonce) = (address(0xd1), challenge.server_nonce);
+        let (server, server_nonce) = (server_key().address(), challenge.server_nonce);
         let login = Login { role, server, server_nonce, client_nonce, operator };
         let message = WalletMessage::Login { network: network(HOME), login };
         // If the session ended meanwhile, its answer says why.

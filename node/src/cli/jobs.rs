@@ -243,7 +243,9 @@ pub fn print_job(job: &JobView) {
     output::line(&format!("state      {}{reason}", job.state));
     if let Some(votes) = &job.votes {
         output::line(&format!(
-            "votes      {} of {} members, {} of the stake for valid, {} for invalid (epoch {})",
+            "votes      {} of the stake committed; {} of {} members voted, {} of the stake for valid, \
+             {} for invalid (epoch {})",
+            percent(votes.stake_committed, votes.stake_total),
             votes.num_votes,
             votes.num_members,
             percent(votes.stake_valid, votes.stake_total),

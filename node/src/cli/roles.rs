@@ -119,8 +119,9 @@ pub fn dispatcher(command: &RunCommand) -> CliResult {
         })?;
         let blobs = open_blobs(&file.store).await?;
         let judge = Judge::new(file.judge.build()?, Arc::clone(&registry));
+        let key = wallet_from(&file.key.file, &file.key.password_file)?;
         let running =
-            Dispatcher::start(file.dispatcher, journal, blobs, registry, judge, stop).await?;
+            Dispatcher::start(file.dispatcher, key, journal, blobs, registry, judge, stop).await?;
         tracing::info!(version = crate::VERSION, address = %running.address(), "dispatcher runs");
         running.join().await.context("the dispatcher ended")?;
         Ok(())

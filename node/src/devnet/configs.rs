@@ -70,7 +70,11 @@ impl ConfigWriter<'_> {
         self.write(
             "dispatcher",
             &format!(
-                r#"[store]
+                r#"[key]
+file = {key:?}
+password_file = {password:?}
+
+[store]
 data_dir = {data:?}
 
 [dispatcher]
@@ -103,6 +107,8 @@ vote_timeout_ms = {vote}
 attest_timeout_ms = {attest}
 batch_window_ms = {batch}
 "#,
+                key = self.layout.key("dispatcher"),
+                password = self.layout.password(),
                 server = network.dispatcher_address,
                 judge = tuning.judge_at_intake,
                 heartbeat = tuning.heartbeat_interval_ms,

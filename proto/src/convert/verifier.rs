@@ -5,13 +5,15 @@
 
 use proofgrid_core::batch::{Batch, BatchLeaf};
 use proofgrid_core::crypto::bls::Signature;
+use proofgrid_core::crypto::secp::WalletSignature;
 use proofgrid_core::ids::{
-    BatchRoot, BlobDigest, ChainContract, EpochNumber, JobId, ManifestDigest, StatementDigest,
-    TableDigest,
+    Address, BatchRoot, BlobDigest, ChainContract, Commitment, EpochNumber, JobId, ManifestDigest,
+    StatementDigest, TableDigest,
 };
 use proofgrid_core::job::JobSpec;
-use proofgrid_core::limits::{BATCH_STATEMENTS_MAX, INPUT_BYTES_MAX};
+use proofgrid_core::limits::{BATCH_STATEMENTS_MAX, EPOCH_MEMBERS_MAX, INPUT_BYTES_MAX};
 use proofgrid_core::network::InvalidDetail;
+use proofgrid_core::sealed::{CommitSet, CommitSetError, Salt};
 use proofgrid_core::statement::{OpenedStatement, SegmentRecord, Verdict};
 use proofgrid_core::units::{ByteCount, Millis};
 use proofgrid_core::vote::{Attestation, Vote};
@@ -110,8 +112,19 @@ pub enum VerifierMessage {
         /// Comes back in the answer.
         sequence: u64,
     },
-    /// A verdict, signed; unverified.
-    Vote {
+    /// A commitment to a vote; its operator is whoever the session belongs to.
+    Commit {
+        /// The epoch that the vote is for.
+        epoch: EpochNumber,
+        /// Its table.
+        table: TableDigest,
+        /// What is voted on.
+        statement: StatementDigest,
+        /// The commitment.
+        commitment: Commitment,
+    },
+    /// The verdict that was committed to, signed; unverified.
+    Reveal {
         /// The vote.
         vote: Vote,
         /// Over the vote.
@@ -120,6 +133,8 @@ pub enum VerifierMessage {
         detail: Option<InvalidDetail>,
         /// How long judging took.
         judged_in: Millis,
+        /// What the commitment was hidden with.
+        salt: Salt,
     },
     /// No verdict.
     Abstain {
@@ -212,6 +227,15 @@ pub enum VerifierOrder {
         /// The leaves; the root is recomputed from them.
         batch: Batch,
     },
+    /// The commit set of a vote, and the server's signature over it.
+    Reveal {
+        /// The set.
+        set: CommitSet,
+        /// By the server that the login named; unverified.
+        signature: WalletSignature,
+    },
+    /// A commitment is durable.
+    CommitRecorded(StatementDigest),
     /// A vote is durable.
     VoteRecorded(StatementDigest),
     /// An attestation is durable.
@@ -236,7 +260,22 @@ pub enum VerifierOrder {
     Goaway(v1::Goaway),
 }
 
-fn vote(wire: v1::Vote) -> Result<VerifierMessage, ConvertError> {
+fn commit(wire: v1::Commit) -> Result<VerifierMessage, ConvertError> {
+    Ok(VerifierMessage::Commit {
+        epoch: common::epoch("epoch", wire.epoch)?,
+        table: id("table_digest", &wire.table_digest)?,
+        statement: id("statement_digest", &wire.statement_digest)?,
+        commitment: id("commitment", &wire.commitment)?,
+    })
+}
+
+fn salt(wire: &[u8]) -> Result<Salt, ConvertError> {
+    // A salt is no identity; what it shares with one is its length.
+    let bytes: Commitment = id("salt", wire)?;
+    Ok(Salt::from_bytes(*bytes.as_bytes()))
+}
+
+fn reveal(wire: v1::Reveal) -> Result<VerifierMessage, ConvertError> {
     let verdict = verdict("verdict", wire.verdict)?;
     let detail = match (verdict, wire.invalid) {
         (Verdict::Valid, None) => None,
@@ -246,7 +285,7 @@ fn vote(wire: v1::Vote) -> Result<VerifierMessage, ConvertError> {
             return Err(ConvertError::new("invalid", problem));
         }
     };
-    Ok(VerifierMessage::Vote {
+    Ok(VerifierMessage::Reveal {
         vote: Vote {
             epoch: common::epoch("epoch", wire.epoch)?,
             table: id("table_digest", &wire.table_digest)?,
@@ -256,6 +295,7 @@ fn vote(wire: v1::Vote) -> Result<VerifierMessage, ConvertError> {
         signature: point("signature", &wire.signature)?,
         detail,
         judged_in: Millis::new(wire.judge_ms),
+        salt: salt(&wire.salt)?,
     })
 }
 
@@ -333,7 +373,8 @@ impl TryFrom<v1::VerifierServiceSessionRequest> for VerifierMessage {
             Up::Login(login) => LoginProof::try_from(login).map(Self::Login).at("login"),
             Up::Register(wire) => register(wire).at("register"),
             Up::Heartbeat(beat) => Ok(Self::Heartbeat { sequence: beat.sequence }),
-            Up::Vote(wire) => vote(wire).at("vote"),
+            Up::Commit(wire) => commit(wire).at("commit"),
+            Up::Reveal(wire) => reveal(wire).at("reveal"),
             Up::Abstain(wire) => abstain(wire).at("abstain"),
             Up::Attest(wire) => attest(wire).at("attest"),
             Up::AttestRefused(wire) => attest_refused(wire).at("attest_refused"),
@@ -354,8 +395,16 @@ impl From<VerifierMessage> for v1::VerifierServiceSessionRequest {
             VerifierMessage::Heartbeat { sequence } => {
                 Up::Heartbeat(v1::Heartbeat { sequence, free_memory_bytes: 0 })
             }
-            VerifierMessage::Vote { vote, signature, detail, judged_in } => {
-                Up::Vote(vote_to_wire(vote, signature, detail, judged_in))
+            VerifierMessage::Commit { epoch, table, statement, commitment } => {
+                Up::Commit(v1::Commit {
+                    epoch: epoch.get(),
+                    table_digest: table.as_bytes().to_vec(),
+                    statement_digest: statement.as_bytes().to_vec(),
+                    commitment: commitment.as_bytes().to_vec(),
+                })
+            }
+            VerifierMessage::Reveal { vote, signature, detail, judged_in, salt } => {
+                Up::Reveal(vote_to_wire((vote, signature), detail, judged_in, &salt))
             }
             VerifierMessage::Abstain { epoch, statement, reason, text } => {
                 Up::Abstain(v1::Abstain {
@@ -389,17 +438,17 @@ impl From<VerifierMessage> for v1::VerifierServiceSessionRequest {
 }
 
 fn vote_to_wire(
-    vote: Vote,
-    signature: Signature,
+    (vote, signature): (Vote, Signature),
     detail: Option<InvalidDetail>,
     judged_in: Millis,
-) -> v1::Vote {
+    salt: &Salt,
+) -> v1::Reveal {
     let invalid = |detail: InvalidDetail| v1::InvalidDetail {
         segment: detail.segment,
         code: String::new(),
         text: detail.reason,
     };
-    v1::Vote {
+    v1::Reveal {
         epoch: vote.epoch.get(),
         table_digest: vote.table.as_bytes().to_vec(),
         statement_digest: vote.statement.as_bytes().to_vec(),
@@ -407,6 +456,7 @@ fn vote_to_wire(
         signature: signature.to_bytes().to_vec(),
         invalid: detail.map(invalid),
         judge_ms: judged_in.get(),
+        salt: salt.as_bytes().to_vec(),
     }
 }
 
@@ -459,6 +509,45 @@ fn attest_request(wire: v1::AttestRequest) -> Result<VerifierOrder, ConvertError
     })
 }
 
+fn reveal_request(wire: v1::RevealRequest) -> Result<VerifierOrder, ConvertError> {
+    bounded("commitments", wire.commitments.len(), EPOCH_MEMBERS_MAX, "entries")?;
+    let commitment = |wire: &v1::Commitment| {
+        Ok((
+            id("commitments.operator", &wire.operator)?,
+            id("commitments.commitment", &wire.commitment)?,
+        ))
+    };
+    let commitments =
+        wire.commitments.iter().map(commitment).collect::<Result<Vec<_>, ConvertError>>()?;
+    let named = (common::epoch("epoch", wire.epoch)?, id("table_digest", &wire.table_digest)?);
+    let statement = id("statement_digest", &wire.statement_digest)?;
+    let set = CommitSet::new(named, statement, wire.sitting, commitments).map_err(|error| {
+        let field = match error {
+            CommitSetError::Sitting { .. } => "sitting",
+            _ => "commitments",
+        };
+        ConvertError::new(field, Problem::Structure(error.to_string()))
+    })?;
+    let signature = WalletSignature::try_from(wire.signature.as_slice())
+        .map_err(|error| ConvertError::new("signature", error))?;
+    Ok(VerifierOrder::Reveal { set, signature })
+}
+
+fn reveal_request_to_wire(set: &CommitSet, signature: &WalletSignature) -> v1::RevealRequest {
+    let commitment = |(operator, commitment): &(Address, Commitment)| v1::Commitment {
+        operator: operator.as_bytes().to_vec(),
+        commitment: commitment.as_bytes().to_vec(),
+    };
+    v1::RevealRequest {
+        epoch: set.epoch().get(),
+        table_digest: set.table().as_bytes().to_vec(),
+        statement_digest: set.statement().as_bytes().to_vec(),
+        sitting: set.sitting(),
+        commitments: set.commitments().iter().map(commitment).collect(),
+        signature: signature.to_bytes().to_vec(),
+    }
+}
+
 impl TryFrom<v1::VerifierServiceSessionResponse> for VerifierOrder {
     type Error = ConvertError;
 
@@ -476,6 +565,9 @@ impl TryFrom<v1::VerifierServiceSessionResponse> for VerifierOrder {
                 v1::recorded::Item::StatementDigest(bytes) => {
                     Self::VoteRecorded(id("recorded.statement_digest", &bytes)?)
                 }
+                v1::recorded::Item::CommittedStatementDigest(bytes) => {
+                    Self::CommitRecorded(id("recorded.committed_statement_digest", &bytes)?)
+                }
                 v1::recorded::Item::Root(bytes) => {
                     Self::AttestationRecorded(id("recorded.root", &bytes)?)
                 }
@@ -484,6 +576,7 @@ impl TryFrom<v1::VerifierServiceSessionResponse> for VerifierOrder {
                 statement: id("withdrawn.statement_digest", &wire.statement_digest)?,
                 text: wire.text,
             },
+            Down::Reveal(wire) => reveal_request(wire).at("reveal")?,
             Down::BlobWanted(wire) => blob_wanted(&wire).at("blob_wanted")?,
             Down::Refused(refused) => Self::Refused(refused),
             Down::Goaway(goaway) => Self::Goaway(goaway),
@@ -532,6 +625,13 @@ impl From<VerifierOrder> for v1::VerifierServiceSessionResponse {
                     root: batch.root().as_bytes().to_vec(),
                     leaves: batch.leaves().iter().copied().map(Into::into).collect(),
                 })
+            }
+            VerifierOrder::Reveal { set, signature } => {
+                Down::Reveal(reveal_request_to_wire(&set, &signature))
+            }
+            VerifierOrder::CommitRecorded(statement) => {
+                let digest = statement.as_bytes().to_vec();
+                recorded(v1::recorded::Item::CommittedStatementDigest(digest))
             }
             VerifierOrder::VoteRecorded(statement) => {
                 let digest = statement.as_bytes().to_vec();

@@ -153,6 +153,7 @@ fn statement_view(network: &Network, job: &JobView, voting: &VotingView) -> v1::
         num_votes: count(voting.votes.len()),
         num_members: count(members.map_or(0, |keys| keys.table().members().len())),
         verify_ms: 0,
+        stake_committed: stake(voting.committed),
     }
 }
 

@@ -2254,6 +2254,9 @@ pub struct StatementProgress {
     /// Longest time a member needed to judge, as it says.
     #[prost(uint64, tag = "11")]
     pub verify_ms: u64,
+    /// Stake that committed to a vote. Until the commit set stands no vote is known.
+    #[prost(bytes = "vec", tag = "12")]
+    pub stake_committed: ::prost::alloc::vec::Vec<u8>,
 }
 /// A transaction that concerns a job.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -5308,7 +5311,7 @@ pub struct VerifierServiceSessionRequest {
     /// What it is.
     #[prost(
         oneof = "verifier_service_session_request::Message",
-        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9"
+        tags = "1, 2, 3, 4, 10, 11, 6, 7, 8, 9"
     )]
     pub message: ::core::option::Option<verifier_service_session_request::Message>,
 }
@@ -5329,9 +5332,12 @@ pub mod verifier_service_session_request {
         /// Sign of life.
         #[prost(message, tag = "4")]
         Heartbeat(super::Heartbeat),
-        /// A verdict, signed.
-        #[prost(message, tag = "5")]
-        Vote(super::Vote),
+        /// A commitment to a signed verdict.
+        #[prost(message, tag = "10")]
+        Commit(super::Commit),
+        /// The verdict that was committed to.
+        #[prost(message, tag = "11")]
+        Reveal(super::Reveal),
         /// No verdict.
         #[prost(message, tag = "6")]
         Abstain(super::Abstain),
@@ -5352,7 +5358,7 @@ pub struct VerifierServiceSessionResponse {
     /// What it is.
     #[prost(
         oneof = "verifier_service_session_response::Message",
-        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11"
+        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12"
     )]
     pub message: ::core::option::Option<verifier_service_session_response::Message>,
 }
@@ -5373,7 +5379,7 @@ pub mod verifier_service_session_response {
         /// A segment to judge ahead of its statement.
         #[prost(message, tag = "4")]
         Segment(super::SegmentOffer),
-        /// A statement to vote on. Sent again at reconnect while it is open.
+        /// A statement to judge and commit to. Sent again at reconnect while the commit phase is open.
         #[prost(message, tag = "5")]
         Statement(super::StatementOffer),
         /// A batch to attest.
@@ -5394,6 +5400,10 @@ pub mod verifier_service_session_response {
         /// A blob is gone at the dispatcher; a verifier that kept it uploads it.
         #[prost(message, tag = "11")]
         BlobWanted(super::BlobWanted),
+        /// The commit phase of a vote is over; who is in the set opens its vote. Sent again at reconnect
+        /// while the vote is not open.
+        #[prost(message, tag = "12")]
+        Reveal(super::RevealRequest),
     }
 }
 /// What the verifier can judge.
@@ -5455,9 +5465,59 @@ pub struct InvalidDetail {
     #[prost(string, tag = "3")]
     pub text: ::prost::alloc::string::String,
 }
-/// A verdict, signed by the BLS key that logged in.
+/// A commitment to a vote that is signed and not shown: docs/protocol.md section 2.1. Once per
+/// statement and epoch; another one is refused.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct Vote {
+pub struct Commit {
+    /// Number of the epoch.
+    #[prost(uint64, tag = "1")]
+    pub epoch: u64,
+    /// 32 bytes: its table's digest.
+    #[prost(bytes = "vec", tag = "2")]
+    pub table_digest: ::prost::alloc::vec::Vec<u8>,
+    /// 32 bytes.
+    #[prost(bytes = "vec", tag = "3")]
+    pub statement_digest: ::prost::alloc::vec::Vec<u8>,
+    /// 32 bytes.
+    #[prost(bytes = "vec", tag = "4")]
+    pub commitment: ::prost::alloc::vec::Vec<u8>,
+}
+/// One verifier's commitment in a commit set.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Commitment {
+    /// 20 bytes.
+    #[prost(bytes = "vec", tag = "1")]
+    pub operator: ::prost::alloc::vec::Vec<u8>,
+    /// 32 bytes.
+    #[prost(bytes = "vec", tag = "2")]
+    pub commitment: ::prost::alloc::vec::Vec<u8>,
+}
+/// The commit set of a vote, signed by the dispatcher. A verifier opens its vote only to a set that
+/// holds its own commitment, and to one set per statement, epoch and sitting.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct RevealRequest {
+    /// Number of the epoch.
+    #[prost(uint64, tag = "1")]
+    pub epoch: u64,
+    /// 32 bytes: its table's digest.
+    #[prost(bytes = "vec", tag = "2")]
+    pub table_digest: ::prost::alloc::vec::Vec<u8>,
+    /// 32 bytes.
+    #[prost(bytes = "vec", tag = "3")]
+    pub statement_digest: ::prost::alloc::vec::Vec<u8>,
+    /// The commitments, strictly ascending by operator, at most 200.
+    #[prost(message, repeated, tag = "4")]
+    pub commitments: ::prost::alloc::vec::Vec<Commitment>,
+    /// 65 bytes, over COMMIT_SET, by the address that the login named as the server.
+    #[prost(bytes = "vec", tag = "5")]
+    pub signature: ::prost::alloc::vec::Vec<u8>,
+    /// Which commit phase of this vote closed: 0, and one more for each that decided nothing. At most 16.
+    #[prost(uint32, tag = "6")]
+    pub sitting: u32,
+}
+/// A verdict, signed by the BLS key that logged in, and what its commitment was hidden with.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Reveal {
     /// Number of the epoch.
     #[prost(uint64, tag = "1")]
     pub epoch: u64,
@@ -5479,6 +5539,9 @@ pub struct Vote {
     /// How long judging took, all segments together.
     #[prost(uint64, tag = "7")]
     pub judge_ms: u64,
+    /// 32 bytes.
+    #[prost(bytes = "vec", tag = "8")]
+    pub salt: ::prost::alloc::vec::Vec<u8>,
 }
 /// No verdict; nothing is signed.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -5550,11 +5613,11 @@ pub struct AttestRefused {
     #[prost(string, tag = "3")]
     pub text: ::prost::alloc::string::String,
 }
-/// A vote or attestation is durable at the dispatcher.
+/// A commitment, vote or attestation is durable at the dispatcher.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Recorded {
     /// What was recorded.
-    #[prost(oneof = "recorded::Item", tags = "1, 2")]
+    #[prost(oneof = "recorded::Item", tags = "1, 2, 3")]
     pub item: ::core::option::Option<recorded::Item>,
 }
 /// Nested message and enum types in `Recorded`.
@@ -5568,6 +5631,9 @@ pub mod recorded {
         /// 32 bytes: root of the batch that was attested.
         #[prost(bytes, tag = "2")]
         Root(::prost::alloc::vec::Vec<u8>),
+        /// 32 bytes: the statement that was committed to.
+        #[prost(bytes, tag = "3")]
+        CommittedStatementDigest(::prost::alloc::vec::Vec<u8>),
     }
 }
 /// A statement that was offered needs no vote any more.

@@ -4,17 +4,19 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use proofgrid_core::certificate::Certificate;
 use proofgrid_core::ids::{
-    Address, Attempt, BatchRoot, BlobDigest, CertificateId, EpochNumber, JobId, LeaseToken,
-    StatementDigest, TaskId,
+    Address, Attempt, BatchRoot, BlobDigest, CertificateId, CommitSetDigest, EpochNumber, JobId,
+    LeaseToken, StatementDigest, TaskId,
 };
 use proofgrid_core::network::{
     Answer, Change, Fact, Input, Job, JobEnd, JobStateKind, Lease, LeaseEnd, State,
     SubmissionSubject, SubmissionUpdate, Task, TaskState,
 };
+use proofgrid_core::sealed::CommitSet;
 use proofgrid_core::statement::{SegmentRecord, Verdict};
+use proofgrid_core::vote::VerifiedVote;
 
 use crate::chain::{Escrow, Log};
-use crate::plan::ProverKind;
+use crate::plan::{ProverKind, VerifierKind};
 use crate::prover::prover_of;
 use crate::stakes::{self, VERIFIERS};
 use crate::world::World;
@@ -79,7 +81,9 @@ impl Promise {
                 let round = book.and_then(|book| book.rounds.get(epoch));
                 round.is_some_and(|round| {
                     let voted = round.tally.votes().any(|vote| vote.operator() == *operator);
-                    voted || round.tally.evidence().any(|e| e.second.operator == *operator)
+                    let sealed = state.sealed.round(*statement, *epoch);
+                    let late = sealed.is_some_and(|sealed| sealed.late.contains_key(operator));
+                    voted || late || round.tally.evidence().any(|e| e.second.operator == *operator)
                 })
             }
             Self::Epoch(epoch) => {
@@ -98,8 +102,13 @@ pub struct Books {
     leases: BTreeMap<LeaseToken, (TaskId, Attempt, Address)>,
     votes: BTreeSet<(StatementDigest, EpochNumber, usize, u8)>,
     verdicts: BTreeMap<(usize, StatementDigest), Verdict>,
+    judged: BTreeMap<(usize, StatementDigest), Verdict>,
     attestations: BTreeSet<(CertificateId, usize)>,
     certified: BTreeMap<CertificateId, (BatchRoot, u32)>,
+    /// The commit set of each sitting.
+    sets: BTreeMap<(StatementDigest, EpochNumber, u32), CommitSetDigest>,
+    /// Votes of which a commit set stood, with those who were in one.
+    closed: BTreeMap<(StatementDigest, EpochNumber), BTreeSet<Address>>,
     clash: Option<String>,
 }
 
@@ -139,9 +148,24 @@ impl Books {
         (is_honest && first != verdict).then(|| format!("verifier {verifier}, {statement}"))
     }
 
-    /// Whether a verifier has cast a verdict on a statement in any epoch.
-    pub fn has_cast(&self, verifier: usize, statement: StatementDigest, verdict: Verdict) -> bool {
-        self.verdicts.get(&(verifier, statement)) == Some(&verdict)
+    /// A verifier commits to a verdict.
+    pub fn committed(&mut self, verifier: usize, statement: StatementDigest, verdict: Verdict) {
+        self.judged.entry((verifier, statement)).or_insert(verdict);
+    }
+
+    /// Whether a verifier has committed to a verdict on a statement in any epoch.
+    pub fn has_judged(
+        &self,
+        verifier: usize,
+        statement: StatementDigest,
+        verdict: Verdict,
+    ) -> bool {
+        self.judged.get(&(verifier, statement)) == Some(&verdict)
+    }
+
+    /// Whether nobody can commit to a vote any more.
+    pub fn is_closed(&self, statement: StatementDigest, epoch: EpochNumber) -> bool {
+        self.closed.contains_key(&(statement, epoch))
     }
 
     /// A verifier signs an attestation.
@@ -179,6 +203,7 @@ impl World {
                         self.fail("no verdict without two thirds of one epoch's stake", what);
                     }
                 }
+                Change::VoteRecorded { vote, .. } => self.check_counted(vote),
                 Change::BatchCertified { certificate, .. } => self.check_certificate(certificate),
                 Change::TaskAccepted { record, task, .. } => self.check_record(*task, record),
                 Change::LeaseEnded { task, attempt, end: LeaseEnd::IntakeRefused { code, .. } }
@@ -201,6 +226,40 @@ impl World {
                 }
                 _ => {}
             }
+        }
+    }
+
+    /// A commit set leaves: the same one each time, over a restart too. A later one, of another
+    /// sitting, holds nobody whose vote an earlier one opened.
+    pub fn check_commit_set(&mut self, set: &CommitSet) {
+        let (statement, epoch, digest) = (set.statement(), set.epoch(), set.digest());
+        let members = set.commitments().iter().map(|(operator, _)| *operator);
+        let members: BTreeSet<Address> = members.collect();
+        let sitting = set.sitting();
+        let what = format!("{statement} in epoch {epoch}, sitting {sitting}: {members:?}");
+        let before = *self.books.sets.entry((statement, epoch, sitting)).or_insert(digest);
+        self.books.closed.entry((statement, epoch)).or_default().extend(members);
+        if before != digest {
+            self.fail("one commit set is made of a sitting", what);
+        }
+    }
+
+    /// What is counted was committed to, by a verifier that opened just that.
+    fn check_counted(&mut self, vote: &VerifiedVote) {
+        let cast = vote.vote();
+        let set = self.books.closed.get(&(cast.statement, cast.epoch));
+        let is_in = set.is_some_and(|set| set.contains(&vote.operator()));
+        let verifier = stakes::verifier_of(vote.operator()).expect("a verifier");
+        let opens_nothing = matches!(
+            self.verifiers[verifier].kind,
+            VerifierKind::Copycat
+                | VerifierKind::Turncoat
+                | VerifierKind::Forgetful
+                | VerifierKind::Withholding
+        );
+        if !is_in || opens_nothing {
+            let what = format!("verifier {verifier}, {}", cast.statement);
+            self.fail("only what opens a commitment of the set is counted", what);
         }
     }
 

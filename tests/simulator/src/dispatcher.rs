@@ -115,6 +115,7 @@ impl Dispatcher {
             let lost = match fact.change {
                 Change::ProofDelivered { .. } => plant == Some(Plant::DeliveriesNotJournaled),
                 Change::VoteRecorded { .. } => plant == Some(Plant::VotesNotJournaled),
+                Change::CommitsClosed { .. } => plant == Some(Plant::CommitSetsNotJournaled),
                 _ => false,
             };
             if lost {
@@ -305,6 +306,12 @@ impl World {
                 for peer in verifiers {
                     let (opened, spec) = (Box::new(opened.clone()), Box::new(spec.clone()));
                     self.send_to(peer, Message::OpenVoting(epoch, digest, opened, spec));
+                }
+            }
+            Effect::OpenReveal { verifiers, set } => {
+                self.check_commit_set(&set);
+                for peer in verifiers {
+                    self.send_to(peer, Message::OpenReveal(Box::new(set.clone())));
                 }
             }
             Effect::RequestAttestation { mut verifiers, request } => {

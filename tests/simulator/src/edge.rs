@@ -177,32 +177,11 @@ impl World {
     fn read_verifier(&mut self, index: usize, message: Message) -> Option<Input> {
         let state = self.dispatcher.network.as_ref()?.state();
         let operator = stakes::operator(index);
-        let newest = state.newest_epoch()?;
         let is_live = |epoch| state.epochs.keys().rev().take(2).any(|live| *live == epoch);
         Some(match message {
-            Message::Vote(vote, detail) if is_live(vote.vote().epoch) => {
-                let mut vote = *vote;
-                let cast = *vote.vote();
-                if self.plan.plant == Some(Plant::EpochsMixed) && cast.epoch < newest {
-                    let moved = stakes::vote(index, newest, cast.statement, cast.verdict);
-                    vote = moved.unwrap_or(vote);
-                }
-                if self.plan.plant == Some(Plant::VoteCountedTwice) {
-                    let known = state.statements.get(&cast.statement);
-                    let round = known.and_then(|book| book.rounds.get(&cast.epoch));
-                    let repeated = round.is_some_and(|r| r.tally.vote_of(vote.member()).is_some());
-                    let other = (0..stakes::VERIFIERS).find(|other| {
-                        let taken = round.is_some_and(|r| {
-                            r.tally.votes().any(|v| v.operator() == stakes::operator(*other))
-                        });
-                        !taken && stakes::stake(cast.epoch, *other) > 0
-                    });
-                    if let (true, Some(other)) = (repeated, other) {
-                        let forged = stakes::vote(other, cast.epoch, cast.statement, cast.verdict);
-                        vote = forged.unwrap_or(vote);
-                    }
-                }
-                Input::VoteReceived { vote, detail }
+            Message::Commit(sealed) if is_live(sealed.epoch) => Input::CommitReceived { sealed },
+            Message::Vote(vote, detail, salt) if is_live(vote.vote().epoch) => {
+                Input::VoteReceived { vote: *vote, detail, salt }
             }
             Message::Abstain(epoch, statement) => {
                 let reason = "the judge did not finish".into();

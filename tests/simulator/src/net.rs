@@ -11,6 +11,7 @@ use proofgrid_core::network::{
     Assignment, AttestationRequest, InvalidDetail, LeaseRef, ProofReport, SubmissionSubject,
     SubmissionUpdate, TaskFault,
 };
+use proofgrid_core::sealed::{CommitSet, Salt, SealedVote};
 use proofgrid_core::statement::OpenedStatement;
 use proofgrid_core::vote::{VerifiedAttestation, VerifiedVote};
 
@@ -70,8 +71,10 @@ pub enum Message {
     Drain,
     /// A verifier registers.
     RegisterVerifier,
-    /// A vote.
-    Vote(Box<VerifiedVote>, Option<InvalidDetail>),
+    /// A commitment to a vote.
+    Commit(SealedVote),
+    /// An opened vote.
+    Vote(Box<VerifiedVote>, Option<InvalidDetail>, Salt),
     /// An abstention.
     Abstain(EpochNumber, StatementDigest),
     /// An attestation.
@@ -98,6 +101,8 @@ pub enum Message {
     Delivered(LeaseRef),
     /// A statement to vote on.
     OpenVoting(EpochNumber, StatementDigest, Box<OpenedStatement>, Box<JobSpec>),
+    /// A commit set to open the own vote to. Who sent it is known here; it carries no signature.
+    OpenReveal(Box<CommitSet>),
     /// A batch to attest.
     AskAttest(Box<AttestationRequest>),
     /// A certificate to post.

@@ -41,6 +41,14 @@ pub enum VerifierKind {
     Silent,
     /// Attests what it did not vote on, and votes again under other epochs.
     Eager,
+    /// Commits to what another one committed to, and opens what others opened.
+    Copycat,
+    /// Commits to a vote for valid and opens one for invalid.
+    Turncoat,
+    /// Opens its commitments with another salt.
+    Forgetful,
+    /// Commits and opens nothing.
+    Withholding,
 }
 
 /// Something that breaks.
@@ -153,6 +161,9 @@ fn config(random: &mut Random) -> NetworkConfig {
         attest_timeout_ms: 2_000,
         attest_linger_ms: 100,
         vote_timeout_ms: 10_000,
+        // Longer than anything is cut off: whoever is honest is back before its phase is over.
+        commit_cap_ms: 90_000,
+        reveal_cap_ms: 60_000,
         epoch_grace_ms: 8_000,
         submit_retry_ms: 1_000,
         submit_retry_max_ms: 8_000,
@@ -206,13 +217,26 @@ fn draw_provers(random: &mut Random, wildness: u64) -> Vec<ProverKind> {
 }
 
 fn draw_verifiers(random: &mut Random, wildness: u64) -> (Vec<VerifierKind>, bool) {
-    use VerifierKind::{AlwaysInvalid, AlwaysValid, Double, Eager, Honest, Silent};
+    use VerifierKind::{
+        AlwaysInvalid, AlwaysValid, Copycat, Double, Eager, Forgetful, Honest, Silent, Turncoat,
+        Withholding,
+    };
     let mut verifiers = vec![Honest; VERIFIERS];
     // One seed in eight has a third of the stake or more against it, which may stop it but not lie.
     let outvoted = random.chance(125);
     for _ in 0..wildness {
         let index = random.index(VERIFIERS);
-        let kind = random.pick(&[Double, AlwaysValid, AlwaysInvalid, Silent, Eager]);
+        let kind = random.pick(&[
+            Double,
+            AlwaysValid,
+            AlwaysInvalid,
+            Silent,
+            Eager,
+            Copycat,
+            Turncoat,
+            Forgetful,
+            Withholding,
+        ]);
         let before = std::mem::replace(&mut verifiers[index], kind.expect("not empty"));
         let bad = |epoch: u64| -> (u128, u128) {
             let epoch = EpochNumber::new(epoch);

@@ -15,10 +15,10 @@ pub enum Plant {
     NoResume,
     /// A completion under a stale token is passed on under the token that runs now.
     FenceForgotten,
-    /// A vote that comes again counts for another member.
-    VoteCountedTwice,
-    /// A vote of an older epoch is passed on as one of the newest.
-    EpochsMixed,
+    /// A verifier opens its vote as soon as it has judged.
+    OpensBeforeTheSet,
+    /// The commit sets that votes are opened to are not written.
+    CommitSetsNotJournaled,
     /// Intake takes the record from whoever delivered, without looking at the proof.
     IntakeBelievesProver,
     /// A verifier attests whatever it is asked to.
@@ -46,8 +46,8 @@ impl Plant {
         Self::VotesNotJournaled,
         Self::NoResume,
         Self::FenceForgotten,
-        Self::VoteCountedTwice,
-        Self::EpochsMixed,
+        Self::OpensBeforeTheSet,
+        Self::CommitSetsNotJournaled,
         Self::IntakeBelievesProver,
         Self::AttestWithoutLog,
         Self::UnjudgedIsInvalid,

@@ -9,6 +9,7 @@ use proofgrid_core::ids::{
     Address, BlockHash, BlockNumber, ChainContract, ChainId, EpochNumber, NetworkId,
     StatementDigest, TableDigest,
 };
+use proofgrid_core::sealed::{Salt, SealedVote, commitment_to};
 use proofgrid_core::statement::Verdict;
 use proofgrid_core::units::Stake;
 use proofgrid_core::vote::{Attestation, SignedVote, VerifiedAttestation, VerifiedVote, Vote};
@@ -117,6 +118,28 @@ pub fn vote(
     let operator = operator(verifier);
     let signed = SignedVote { operator, vote, signature: *VOTE_SIGNATURE };
     Some(made(&(signed, table.index_of(operator)?, Stake::new(stake(epoch, verifier)))))
+}
+
+/// What a verifier hides a vote with: the same after every restart, as a vote log keeps it.
+pub fn salt(verifier: usize, epoch: EpochNumber, statement: StatementDigest) -> Salt {
+    let mut bytes = *statement.as_bytes();
+    let (head, tail) = bytes.split_at_mut(8);
+    head.copy_from_slice(&epoch.get().to_be_bytes());
+    tail[0] ^= u8::try_from(verifier).expect("few verifiers") + 1;
+    Salt::from_bytes(bytes)
+}
+
+/// The commitment to a vote.
+pub fn commitment(vote: &VerifiedVote, salt: &Salt) -> SealedVote {
+    let cast = *vote.vote();
+    let network = epoch_keys(cast.epoch).table().network();
+    SealedVote {
+        operator: vote.operator(),
+        epoch: cast.epoch,
+        table: cast.table,
+        statement: cast.statement,
+        commitment: commitment_to(network, vote.signed(), salt),
+    }
 }
 
 /// A signed attestation as the edge hands it on.

@@ -1,53 +1,51 @@
-//! A verifier votes twice, the second time for the other verdict: the first word counts, once, and
-//! whoever asks about the job or runs the dispatcher is told who it was.
+//! A verifier commits twice and votes twice, the second time for the other verdict: the first word
+//! counts, once, and whoever asks about the job or runs the dispatcher is told who it was.
 
 use anyhow::ensure;
 use proofgrid_core::network::InvalidDetail;
 use proofgrid_core::statement::Verdict;
-use proofgrid_core::units::Millis;
-use proofgrid_proto::convert::{VerifierMessage, VerifierOrder};
+use proofgrid_proto::convert::VerifierOrder;
 use proofgrid_tests::peer::Verifier;
 use proofgrid_tests::{NewJob, Scenario};
 
 use crate::common::{explained, settles};
-use crate::verifiers::{each_once, vote, voted_valid};
+use crate::verifiers::{each_once, vote};
 
 pub fn run(scenario: &mut Scenario) -> anyhow::Result<()> {
-    // Whether this key's 10 % count once, twice or on the other side decides nothing yet: 30 % and 10 %
-    // are all who speak.
-    for name in ["verifier-1", "verifier-3"] {
-        scenario.pause(name)?;
-    }
     scenario.kill("verifier-4")?;
     let mut liar = Verifier::join(scenario, "verifier-4")?;
+    // 60 % are no commit set yet, so that nothing closes before the liar has said all it wants.
+    scenario.pause("verifier-2")?;
     let job = scenario.submit(&NewJob::fibonacci(scenario.nonce()))?;
     let offer = liar.statement()?;
     let first = liar.sign(vote(&offer, Verdict::Valid));
+    let second = liar.sign(vote(&offer, Verdict::Invalid));
+    let committed = |order| matches!(order, VerifierOrder::CommitRecorded(_)).then_some(());
+    for _ in 0..2 {
+        liar.commit(&first)?;
+        liar.expect("an answer to the commitment", committed)?;
+    }
+    liar.commit(&second)?;
+    let refused = |order| matches!(order, VerifierOrder::Refused(_)).then_some(());
+    liar.expect("a refusal of the second commitment", refused)?;
+    scenario.resume("verifier-2")?;
+
+    let set = liar.commit_set()?;
+    ensure!(set.commitments().len() >= 3, "two thirds committed: {set:?}");
     let recorded = |order| matches!(order, VerifierOrder::VoteRecorded(_)).then_some(());
     for _ in 0..2 {
-        liar.vote(&first)?;
+        liar.open(&first, None)?;
         liar.expect("an answer to the vote", recorded)?;
     }
-    voted_valid(scenario, job, 40)?;
-    let second = liar.sign(vote(&offer, Verdict::Invalid));
-    liar.send(VerifierMessage::Vote {
-        vote: second.vote,
-        signature: second.signature,
-        detail: Some(InvalidDetail { segment: 0, reason: "on second thoughts".into() }),
-        judged_in: Millis::new(1),
-    })?;
+    let detail = InvalidDetail { segment: 0, reason: "on second thoughts".into() };
+    liar.open(&second, Some(detail))?;
     liar.expect("an answer to the second vote", recorded)?;
-    let votes = voted_valid(scenario, job, 40)?;
-    ensure!((votes.num_votes, votes.stake_invalid) == (2, 0), "once, as at first: {votes:?}");
     let whose = second.operator.to_string();
     let words = [whose.as_str(), "contradicts itself: it voted valid"];
     explained(scenario, job, &words)?;
     let told = |line: &str| line.contains(&whose) && line.contains("contradicts itself");
     ensure!(scenario.log("dispatcher").lines().any(told), "the log of the dispatcher says so");
 
-    for name in ["verifier-1", "verifier-3"] {
-        scenario.resume(name)?;
-    }
     each_once(scenario, job)?;
     drop(liar);
     scenario.restart("verifier-4")?;

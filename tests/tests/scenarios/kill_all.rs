@@ -2,6 +2,7 @@
 //! in the middle of its vote.
 
 use anyhow::ensure;
+use proofgrid_node::job_view::VotesView;
 use proofgrid_tests::{NewJob, Scenario};
 
 use crate::common::caught_proving;
@@ -11,8 +12,9 @@ pub fn run(scenario: &mut Scenario) -> anyhow::Result<()> {
         scenario.pause(name)?;
     }
     let voting = scenario.submit(&NewJob::fibonacci(scenario.nonce()))?;
-    scenario.wait_for(voting, "voted on", |view| {
-        view.votes.as_ref().is_some_and(|votes| votes.num_votes == 2)
+    scenario.wait_for(voting, "committed to by those who run", |view| {
+        let committed = |votes: &VotesView| votes.stake_committed * 10 == votes.stake_total * 3;
+        view.votes.as_ref().is_some_and(committed)
     })?;
     let (proving, _) = caught_proving(scenario)?;
     let roles = scenario.devnet.roles();

@@ -18,10 +18,10 @@ pub fn percent(part: u128, votes: &VotesView) -> u128 {
     part.saturating_mul(100).checked_div(votes.stake_total).unwrap_or(0)
 }
 
-/// Waits until so many percent of the stake voted valid.
-pub fn voted_valid(scenario: &Scenario, job: JobId, wanted: u128) -> anyhow::Result<VotesView> {
-    let reached = |votes: &VotesView| percent(votes.stake_valid, votes) == wanted;
-    let view: JobView = scenario.wait_for(job, &format!("voted on by {wanted} %"), |view| {
+/// Waits until so many percent of the stake committed to a vote.
+pub fn committed(scenario: &Scenario, job: JobId, wanted: u128) -> anyhow::Result<VotesView> {
+    let reached = |votes: &VotesView| percent(votes.stake_committed, votes) == wanted;
+    let view: JobView = scenario.wait_for(job, &format!("committed to by {wanted} %"), |view| {
         view.votes.as_ref().is_some_and(reached)
     })?;
     view.votes.context("it was voted on")

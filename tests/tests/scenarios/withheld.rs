@@ -74,8 +74,8 @@ pub fn network(options: &mut DevnetOptions) {
 /// Proofs that the dispatcher lost come back from the verifiers.
 pub fn run(scenario: &mut Scenario) -> anyhow::Result<()> {
     let job = scenario.submit(&NewJob::keccak(3, scenario.nonce())?)?;
-    scenario.wait_for(job, "voted on by those who are here", |view| {
-        view.votes.as_ref().is_some_and(|votes| votes.stake_valid * 9 == votes.stake_total * 5)
+    scenario.wait_for(job, "committed to by those who are here", |view| {
+        view.votes.as_ref().is_some_and(|votes| votes.stake_committed * 9 == votes.stake_total * 5)
     })?;
     let proofs = proofs(scenario, job)?;
     ensure!(!proofs.is_empty(), "the job has proofs");

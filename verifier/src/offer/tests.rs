@@ -2,7 +2,8 @@ use std::sync::atomic::Ordering;
 
 use proofgrid_core::batch::BatchLeaf;
 use proofgrid_core::crypto::bls::BlsMessage;
-use proofgrid_core::ids::{Address, ChainId, StatementDigest, VkDigest};
+use proofgrid_core::crypto::secp::WalletKey;
+use proofgrid_core::ids::{Address, ChainId, Commitment, StatementDigest, VkDigest};
 use proofgrid_core::units::WorkUnits;
 use proofgrid_core::vote::Vote;
 use proofgrid_proto::convert::AbstainReason;
@@ -11,7 +12,7 @@ use super::*;
 use crate::fetch::BlobKind;
 use crate::testing::{
     BAD, EPOCH, GOOD, Job, NETWORK, OPERATOR, SLOW, TARGET, TestView, desk, entry, invalid, key,
-    own_table, table,
+    own_table, server, signed, signed_set, table, vote,
 };
 
 /// What an answer comes down to.
@@ -25,7 +26,7 @@ enum Answer {
 /// Checks the signature of a vote as the dispatcher would.
 fn answer(message: &VerifierMessage) -> Answer {
     match message {
-        VerifierMessage::Vote { vote, signature, detail, .. } => {
+        VerifierMessage::Reveal { vote, signature, detail, .. } => {
             let message = BlsMessage::Vote { network: NETWORK, vote: *vote };
             key().public_g2().verify(&message, signature).expect("a good signature");
             match (vote.verdict, detail) {
@@ -43,7 +44,7 @@ fn answer(message: &VerifierMessage) -> Answer {
 async fn ask(job: &Job, offer: &StatementOffer, view: TestView) -> (Answer, usize) {
     let directory = tempfile::tempdir().expect("a directory");
     let (desk, _) = desk(directory.path(), view);
-    let message = desk.statement(offer, &job.source).await.expect("the log works");
+    let message = vote(&desk, offer, &job.source).await;
     (answer(&message), desk.signer.num_logged())
 }
 
@@ -61,14 +62,14 @@ async fn a_good_statement_is_voted_valid_and_judged_once() {
     };
     desk.segment(&early, &job.source).await;
     assert_eq!((judge.calls.load(Ordering::SeqCst), desk.signer.num_logged()), (1, 0));
-    let first = desk.statement(&offer, &job.source).await.expect("the log works");
+    let first = vote(&desk, &offer, &job.source).await;
     assert_eq!(answer(&first), Answer::Valid);
-    let VerifierMessage::Vote { vote, .. } = &first else { panic!("no vote") };
+    let VerifierMessage::Reveal { vote: cast, .. } = &first else { panic!("no vote") };
     let (table, verdict) = (own_table().digest(), Verdict::Valid);
-    assert_eq!(*vote, Vote { epoch: EPOCH, table, statement: offer.digest, verdict });
+    assert_eq!(*cast, Vote { epoch: EPOCH, table, statement: offer.digest, verdict });
     // Offered again, it is answered from the log: even without the proofs.
     job.source.withhold(job.records[0].proof);
-    let again = desk.statement(&offer, &job.source).await.expect("the log works");
+    let again = vote(&desk, &offer, &job.source).await;
     assert_eq!(again, first);
     assert_eq!(judge.calls.load(Ordering::SeqCst), 3);
 }
@@ -173,7 +174,7 @@ async fn what_could_not_be_judged_is_abstained_from_and_takes_no_slot() {
     let (desk, judge) = desk(directory.path(), TestView::default());
     let job = Job::of(&[&[GOOD, 1], &[SLOW, 2]]);
     for calls in [2, 3] {
-        let message = desk.statement(&job.offer(), &job.source).await.expect("the log works");
+        let message = vote(&desk, &job.offer(), &job.source).await;
         assert_eq!(answer(&message), Answer::Abstained(AbstainReason::Timeout));
         assert_eq!(desk.signer.num_logged(), 0);
         // Only the segment without an outcome is judged again.
@@ -181,11 +182,11 @@ async fn what_could_not_be_judged_is_abstained_from_and_takes_no_slot() {
     }
     let job = Job::of(&[&[GOOD, 1], &[GOOD, 2]]);
     job.source.withhold(job.records[1].proof);
-    let message = desk.statement(&job.offer(), &job.source).await.expect("the log works");
+    let message = vote(&desk, &job.offer(), &job.source).await;
     assert_eq!(answer(&message), Answer::Abstained(AbstainReason::MissingBlob));
     // Once the blob is there, the vote follows.
     job.source.put(&[GOOD, 2]);
-    let message = desk.statement(&job.offer(), &job.source).await.expect("the log works");
+    let message = vote(&desk, &job.offer(), &job.source).await;
     assert_eq!(answer(&message), Answer::Valid);
     assert_eq!(desk.signer.num_logged(), 1);
 }
@@ -245,14 +246,14 @@ async fn the_same_verdict_is_signed_again_under_a_later_epoch_without_judging() 
     let offer = job.offer();
     {
         let (desk, _) = desk(directory.path(), view.clone());
-        desk.statement(&offer, &job.source).await.expect("the log works");
+        vote(&desk, &offer, &job.source).await;
     }
     let (desk, judge) = desk(directory.path(), view);
     job.source.withhold(job.records[0].proof);
     let later = StatementOffer { epoch: next.epoch(), table: next.digest(), ..offer };
-    let message = desk.statement(&later, &job.source).await.expect("the log works");
+    let message = vote(&desk, &later, &job.source).await;
     assert_eq!(answer(&message), Answer::Invalid { segment: 0 });
-    assert!(matches!(message, VerifierMessage::Vote { vote, .. } if vote.epoch == next.epoch()));
+    assert!(matches!(message, VerifierMessage::Reveal { vote, .. } if vote.epoch == next.epoch()));
     assert_eq!(judge.calls.load(Ordering::SeqCst), 0);
 }
 
@@ -354,7 +355,7 @@ async fn the_archive_hears_of_a_verdict_and_of_its_attestation() {
         let listed = std::fs::read_dir(directory.path().join("statements")).expect("lists");
         listed.map(|entry| entry.expect("lists").file_name().into_string().expect("text")).collect()
     };
-    desk.statement(&offer, &job.source).await.expect("the log works");
+    vote(&desk, &offer, &job.source).await;
     assert_eq!(notes(), [format!("{}.open", offer.digest)]);
     let leaf = BatchLeaf { statement: offer.digest, verdict: Verdict::Valid };
     let batch = Batch::new(vec![leaf]).expect("one leaf");
@@ -370,4 +371,120 @@ async fn the_signer_refuses_another_verdict() {
     desk.signer.record(other.clone()).await.expect("the log works");
     let refused = desk.signer.record(Entry { finding: invalid(), ..other }).await;
     assert!(matches!(refused, Err(VoteLogError::OtherVerdict { .. })));
+}
+
+/// What a verifier of one commits to, and the statement.
+async fn committed(desk: &Desk, job: &Job) -> (Commitment, StatementDigest) {
+    let answer = desk.statement(&job.offer(), &job.source).await.expect("the log works");
+    let VerifierMessage::Commit { epoch, table, statement, commitment } = answer else {
+        panic!("{answer:?}");
+    };
+    assert_eq!((epoch, table), (EPOCH, own_table().digest()));
+    (commitment, statement)
+}
+
+#[tokio::test]
+async fn nothing_of_a_verdict_leaves_before_it_is_opened() {
+    for proof in [GOOD, BAD] {
+        let directory = tempfile::tempdir().expect("a directory");
+        let (desk, _) = desk(directory.path(), TestView::default());
+        let job = Job::of(&[&[proof, 1]]);
+        committed(&desk, &job).await;
+        let status = desk.status.borrow().clone();
+        assert_eq!((status.votes_valid, status.votes_invalid, status.commitments), (0, 0, 1));
+        vote(&desk, &job.offer(), &job.source).await;
+        let status = desk.status.borrow().clone();
+        assert_eq!(status.votes_valid + status.votes_invalid, 1);
+    }
+}
+
+#[tokio::test]
+async fn a_commitment_hides_its_verdict_and_is_the_same_after_a_restart() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let job = Job::of(&[&[GOOD, 1]]);
+    let mut seen = Vec::new();
+    for _ in 0..2 {
+        let (desk, _) = desk(directory.path(), TestView::default());
+        seen.push(committed(&desk, &job).await);
+    }
+    assert_eq!(seen[0], seen[1], "never two commitments to one vote");
+    // A log that was lost leads to no other commitment, and another key has another secret: nobody
+    // finds the verdict by trying both.
+    let elsewhere = tempfile::tempdir().expect("a directory");
+    let (desk, _) = desk(elsewhere.path(), TestView::default());
+    assert_eq!(committed(&desk, &job).await, seen[0]);
+    let other = proofgrid_core::crypto::bls::SecretKey::from_seed(&[1; 32]).expect("a seed");
+    let place = tempfile::tempdir().expect("a directory");
+    let log = crate::vote_log::VoteLog::open(&place.path().join("votes.log")).expect("opens");
+    let stranger = Signer::new(other, NETWORK, OPERATOR, log);
+    assert_ne!(stranger.secret(seen[0].1), desk.signer.secret(seen[0].1));
+}
+
+#[tokio::test]
+async fn a_vote_is_opened_only_to_a_signed_set_that_holds_its_own_commitment() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let (desk, _) = desk(directory.path(), TestView::default());
+    let job = Job::of(&[&[GOOD, 1]]);
+    let (mine, statement) = committed(&desk, &job).await;
+    let epoch = (EPOCH, own_table().digest());
+    let (other, stranger) = (Address::from_bytes([0x0b; 20]), Commitment::from_bytes([7; 32]));
+    let key = server();
+    let liar = WalletKey::from_bytes(&[0xd2; 32]).expect("a scalar");
+    let unknown = StatementDigest::from_bytes([9; 32]);
+    let cases = [
+        ("it is not in the set", signed_set(epoch, statement, vec![(other, mine)], &key)),
+        ("another commitment", signed_set(epoch, statement, vec![(OPERATOR, stranger)], &key)),
+        ("another signer", signed_set(epoch, statement, vec![(OPERATOR, mine)], &liar)),
+        ("another statement", signed_set(epoch, unknown, vec![(OPERATOR, mine)], &key)),
+        (
+            "an epoch that the chain does not show",
+            signed_set((EpochNumber::new(9), epoch.1), statement, vec![(OPERATOR, mine)], &key),
+        ),
+    ];
+    for (name, (set, signature)) in cases {
+        let opened = desk.reveal(set, signature, key.address()).await.expect("the log works");
+        assert_eq!(opened, None, "{name}");
+    }
+    let (set, _) = signed_set(epoch, statement, vec![(OPERATOR, mine)], &key);
+    let (_, of_another) = signed_set(epoch, statement, vec![(other, mine)], &key);
+    let opened = desk.reveal(set, of_another, key.address()).await.expect("the log works");
+    assert_eq!(opened, None, "the signature of another set");
+    let status = desk.status.borrow().clone();
+    assert_eq!((status.reveals_refused, status.votes_valid), (6, 0));
+    let opened = vote(&desk, &job.offer(), &job.source).await;
+    assert_eq!(answer(&opened), Answer::Valid);
+}
+
+#[tokio::test]
+async fn a_vote_is_opened_to_one_set_restart_or_not() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let job = Job::of(&[&[GOOD, 1]]);
+    let (epoch, key) = ((EPOCH, own_table().digest()), server());
+    let (first, statement) = {
+        let (desk, _) = desk(directory.path(), TestView::default());
+        let (mine, statement) = committed(&desk, &job).await;
+        let (set, signature) = signed_set(epoch, statement, vec![(OPERATOR, mine)], &key);
+        let opened = desk.reveal(set.clone(), signature, key.address()).await;
+        (opened.expect("the log works").expect("an opened vote"), (mine, statement))
+    };
+    let (mine, statement) = statement;
+    let (desk, judge) = desk(directory.path(), TestView::default());
+    let (set, signature) = signed_set(epoch, statement, vec![(OPERATOR, mine)], &key);
+    let again = desk.reveal(set, signature, key.address()).await.expect("the log works");
+    assert_eq!(again, Some(first), "the same set has the same answer");
+    // A second set, with a commitment that was added when this vote was known.
+    let copycat = (Address::from_bytes([0x0b; 20]), Commitment::from_bytes([7; 32]));
+    let (second, signature) = signed_set(epoch, statement, vec![(OPERATOR, mine), copycat], &key);
+    let refused = desk.reveal(second, signature, key.address()).await.expect("the log works");
+    assert_eq!(refused, None);
+    assert_eq!(desk.status.borrow().reveals_refused, 1);
+    // It was not heard and is asked again, in a later sitting; then never again in an earlier one.
+    for (sitting, is_opened) in [(2, true), (1, false), (2, true)] {
+        let held = vec![(OPERATOR, mine)];
+        let set = CommitSet::new(epoch, statement, sitting, held).expect("one commitment");
+        let (set, signature) = signed(set, &key);
+        let opened = desk.reveal(set, signature, key.address()).await.expect("the log works");
+        assert_eq!(opened.is_some(), is_opened, "sitting {sitting}");
+    }
+    assert_eq!(judge.calls.load(Ordering::SeqCst), 0);
 }

@@ -1,9 +1,9 @@
 //! Bytes of one record, and what an unreadable one means.
 
-use super::Entry;
+use super::Record;
 
 /// First bytes of the file: name and version.
-pub(super) const HEADER: [u8; 8] = *b"PGVOTE\0\x01";
+pub(super) const HEADER: [u8; 8] = *b"PGVOTE\0\x02";
 /// Bytes before a body: length, its checksum, the body's checksum.
 const PREFIX_BYTES: usize = 12;
 /// Most bytes of a body; a fault's text is the only part without a fixed size.
@@ -30,26 +30,26 @@ fn length_checksum(offset: u64, length: u32) -> u32 {
     crc(&[&offset.to_be_bytes(), &length.to_be_bytes()])
 }
 
-/// The record of an entry at an offset of the file.
-pub(super) fn write(entry: &Entry, offset: u64) -> std::io::Result<Vec<u8>> {
-    let body = borsh::to_vec(entry)?;
+/// The bytes of a record at an offset of the file.
+pub(super) fn write(record: &Record, offset: u64) -> std::io::Result<Vec<u8>> {
+    let body = borsh::to_vec(record)?;
     let length = u32::try_from(body.len())
         .ok()
         .filter(|length| *length as usize <= BODY_BYTES_MAX)
         .ok_or_else(|| std::io::Error::other("the entry is too long"))?;
-    let mut record = Vec::with_capacity(PREFIX_BYTES + body.len());
-    record.extend_from_slice(&length.to_be_bytes());
-    record.extend_from_slice(&length_checksum(offset, length).to_be_bytes());
-    record.extend_from_slice(&crc(&[&body]).to_be_bytes());
-    record.extend_from_slice(&body);
-    Ok(record)
+    let mut bytes = Vec::with_capacity(PREFIX_BYTES + body.len());
+    bytes.extend_from_slice(&length.to_be_bytes());
+    bytes.extend_from_slice(&length_checksum(offset, length).to_be_bytes());
+    bytes.extend_from_slice(&crc(&[&body]).to_be_bytes());
+    bytes.extend_from_slice(&body);
+    Ok(bytes)
 }
 
-/// Reads the record at an offset; `None` at the end, else the entry and where the next one starts.
+/// Reads the record at an offset; `None` at the end, else the record and where the next one starts.
 ///
 /// The length has its own checksum, so that a damaged length in the middle is not taken for a torn
 /// end, which would drop every verdict behind it.
-pub(super) fn read(bytes: &[u8], offset: usize) -> Result<Option<(Entry, usize)>, Tail> {
+pub(super) fn read(bytes: &[u8], offset: usize) -> Result<Option<(Record, usize)>, Tail> {
     let rest = bytes.get(offset..).unwrap_or_default();
     if rest.is_empty() {
         return Ok(None);
@@ -75,7 +75,7 @@ pub(super) fn read(bytes: &[u8], offset: usize) -> Result<Option<(Entry, usize)>
             false => Tail::Damaged("the body's checksum is wrong".to_owned()),
         });
     }
-    let entry = borsh::from_slice(body)
+    let record = borsh::from_slice(body)
         .map_err(|error| Tail::Damaged(format!("the body does not decode: {error}")))?;
-    Ok(Some((entry, offset + PREFIX_BYTES + length)))
+    Ok(Some((record, offset + PREFIX_BYTES + length)))
 }

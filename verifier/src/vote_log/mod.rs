@@ -1,14 +1,16 @@
-//! The vote log: every verdict is on the disk before it is signed, at most one per statement.
+//! The vote log: every verdict is on the disk before it is signed, at most one per statement, with the
+//! secret that hides it until it is opened; and so is every commit set before a vote is opened to it,
+//! at most one per statement and epoch.
 //!
 //! One file, append-only, one writer (the file is locked). Layout, integers big-endian:
 //!
 //! | bytes | field |
 //! |---|---|
-//! | 8 | `PGVOTE` and version 1 (2 bytes), once |
+//! | 8 | `PGVOTE` and version 2 (2 bytes), once |
 //! | 4 | length of the body |
 //! | 4 | CRC-32 of the record's offset (8 bytes) and the length |
 //! | 4 | CRC-32 of the body |
-//! | n | body: borsh of statement digest, target, verdict, detail, judging time |
+//! | n | body: borsh of a verdict (statement digest, target, verdict, detail, judging time, secret) or of a set that a vote was opened to (statement digest, epoch, table, set digest) |
 //!
 //! A crash can cut the last record short. Such a tail was never acknowledged, so nothing was
 //! signed for it, and it is removed. Damage anywhere else is never repaired or skipped: a forgotten
@@ -25,7 +27,11 @@ use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use borsh::{BorshDeserialize, BorshSerialize};
-use proofgrid_core::ids::{ChainContract, StatementDigest};
+use proofgrid_core::crypto::hash::keccak256_concat;
+use proofgrid_core::ids::{
+    ChainContract, CommitSetDigest, EpochNumber, StatementDigest, TableDigest,
+};
+use proofgrid_core::sealed::Salt;
 use proofgrid_core::statement::Verdict;
 use proofgrid_core::units::Millis;
 use proofgrid_store::lock::LockedFile;
@@ -76,6 +82,22 @@ pub enum VoteLogError {
     Failed {
         /// The file.
         path: PathBuf,
+    },
+    /// The vote was opened to another commit set of this sitting, or to one of a later sitting.
+    #[error(
+        "the vote on statement {statement} in epoch {epoch} was opened to the commit set {opened}, it \
+         is not opened to {refused}, which is of no later sitting; a dispatcher that signs two sets of \
+         one sitting cheats: keep the log and report it"
+    )]
+    OtherSet {
+        /// The statement.
+        statement: StatementDigest,
+        /// The epoch.
+        epoch: EpochNumber,
+        /// The set that the vote was opened to.
+        opened: CommitSetDigest,
+        /// The other one.
+        refused: CommitSetDigest,
     },
     /// There is another verdict for the statement already.
     #[error(
@@ -132,6 +154,47 @@ pub struct Entry {
     pub finding: Finding,
     /// How long judging took.
     pub judged_in: Millis,
+    /// Of this statement alone; every epoch's salt is made of it.
+    pub secret: Salt,
+}
+
+impl Entry {
+    /// What the vote in an epoch is hidden with. The same after every restart, another in each epoch.
+    #[must_use]
+    pub fn salt(&self, epoch: EpochNumber, table: TableDigest) -> Salt {
+        let salt = keccak256_concat(&[
+            b"PROOFGRID_VOTE_SALT_V1",
+            self.secret.as_bytes(),
+            &epoch.get().to_be_bytes(),
+            table.as_bytes(),
+            self.statement.as_bytes(),
+        ]);
+        Salt::from_bytes(salt)
+    }
+}
+
+/// The commit set that a vote was opened to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct Opened {
+    /// What was voted on.
+    pub statement: StatementDigest,
+    /// The epoch of the vote.
+    pub epoch: EpochNumber,
+    /// Its table.
+    pub table: TableDigest,
+    /// Which sitting of the vote it is the set of.
+    pub sitting: u32,
+    /// The set.
+    pub set: CommitSetDigest,
+}
+
+/// One record of the file.
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub(crate) enum Record {
+    /// A verdict.
+    Verdict(Entry),
+    /// A vote is about to be opened.
+    Opened(Opened),
 }
 
 /// An entry that is on the disk. Only the log makes one, and only from one is a vote signed.
@@ -152,12 +215,14 @@ impl Logged {
     }
 }
 
-/// The open log, with every entry in memory (about 120 bytes each).
+/// The open log, with every entry in memory (about 250 bytes each, an epoch's opened vote included).
 #[derive(Debug)]
 pub struct VoteLog {
     path: PathBuf,
     file: LockedFile,
     entries: HashMap<StatementDigest, Logged>,
+    /// The newest sitting that each vote was opened in, with its commit set.
+    opened: HashMap<(StatementDigest, EpochNumber, TableDigest), (u32, CommitSetDigest)>,
     length: u64,
     is_failed: bool,
 }
@@ -190,6 +255,7 @@ impl VoteLog {
             path: path.to_path_buf(),
             file,
             entries: HashMap::new(),
+            opened: HashMap::new(),
             length: 0,
             is_failed: false,
         };
@@ -207,8 +273,11 @@ impl VoteLog {
         let mut offset = HEADER.len();
         loop {
             match format::read(bytes, offset) {
-                Ok(Some((entry, next))) => {
-                    self.admit(entry, offset)?;
+                Ok(Some((record, next))) => {
+                    match record {
+                        Record::Verdict(entry) => self.admit(entry, offset)?,
+                        Record::Opened(opened) => self.admit_opened(opened, offset)?,
+                    }
                     offset = next;
                 }
                 Ok(None) => break,
@@ -235,6 +304,19 @@ impl VoteLog {
         let verdict = entry.finding.verdict();
         match self.entries.insert(entry.statement, Logged(entry)) {
             Some(earlier) if earlier.verdict() != verdict => {
+                Err(self.damaged(offset, "it contradicts an earlier record".to_owned()))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn admit_opened(&mut self, opened: Opened, offset: usize) -> Result<(), VoteLogError> {
+        if !self.entries.contains_key(&opened.statement) {
+            return Err(self.damaged(offset, "it opens a vote without a verdict".to_owned()));
+        }
+        let Opened { sitting, set, .. } = opened;
+        match self.opened.insert(opened_key(&opened), (sitting, set)) {
+            Some((earlier, known)) if earlier >= sitting && (earlier, known) != (sitting, set) => {
                 Err(self.damaged(offset, "it contradicts an earlier record".to_owned()))
             }
             _ => Ok(()),
@@ -298,24 +380,56 @@ impl VoteLog {
                 refused: entry.finding.verdict(),
             });
         }
-        if let Err(error) = self.append(&entry) {
-            self.is_failed = true;
-            return Err(error);
-        }
+        self.append(&Record::Verdict(entry.clone()))?;
         let logged = Logged(entry);
         self.entries.insert(logged.0.statement, logged.clone());
         Ok(logged)
     }
 
-    fn append(&mut self, entry: &Entry) -> Result<(), VoteLogError> {
+    /// Records that a vote is opened to a commit set and flushes it, before the vote leaves. The same
+    /// set again changes nothing; a later sitting's set takes its place, since a vote that was not
+    /// heard is asked for again.
+    ///
+    /// # Errors
+    /// [`VoteLogError::OtherSet`] leaves the log as it is. An error of the file system as in
+    /// [`VoteLog::record`].
+    pub fn open_to(&mut self, opened: Opened) -> Result<(), VoteLogError> {
+        if self.is_failed {
+            return Err(VoteLogError::Failed { path: self.path.clone() });
+        }
+        let Opened { statement, epoch, sitting, set, .. } = opened;
+        match self.opened.get(&opened_key(&opened)) {
+            Some(known) if *known == (sitting, set) => return Ok(()),
+            Some((earlier, known)) if *earlier >= sitting => {
+                let (opened, refused) = (*known, set);
+                return Err(VoteLogError::OtherSet { statement, epoch, opened, refused });
+            }
+            _ => {}
+        }
+        self.append(&Record::Opened(opened))?;
+        self.opened.insert(opened_key(&opened), (sitting, set));
+        Ok(())
+    }
+
+    fn append(&mut self, record: &Record) -> Result<(), VoteLogError> {
+        let done = self.write_out(record);
+        self.is_failed |= done.is_err();
+        done
+    }
+
+    fn write_out(&mut self, record: &Record) -> Result<(), VoteLogError> {
         let io = |action| io_error(&self.path, action);
-        let record = format::write(entry, self.length).map_err(io("encode a record of"))?;
+        let record = format::write(record, self.length).map_err(io("encode a record of"))?;
         self.file.seek(SeekFrom::Start(self.length)).map_err(io("seek in"))?;
         self.file.write_all(&record).map_err(io("write"))?;
         self.file.sync_data().map_err(io("flush"))?;
         self.length += record.len() as u64;
         Ok(())
     }
+}
+
+const fn opened_key(opened: &Opened) -> (StatementDigest, EpochNumber, TableDigest) {
+    (opened.statement, opened.epoch, opened.table)
 }
 
 fn io_error(path: &Path, action: &'static str) -> impl FnOnce(std::io::Error) -> VoteLogError {

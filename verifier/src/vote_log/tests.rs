@@ -69,7 +69,8 @@ fn a_torn_tail_is_removed_and_the_log_goes_on() {
     let place = place();
     let bytes = filled(&place);
     let two = {
-        let third = format::write(&entry(3, Finding::Valid), 0).expect("encodes").len();
+        let third =
+            format::write(&Record::Verdict(entry(3, Finding::Valid)), 0).expect("encodes").len();
         bytes.len() - third
     };
     for length in two..bytes.len() {
@@ -110,7 +111,8 @@ fn a_kill_while_the_file_is_created_leaves_a_log() {
 fn damage_before_the_tail_is_named_and_nothing_is_cut() {
     let place = place();
     let bytes = filled(&place);
-    let third = format::write(&entry(3, Finding::Valid), 0).expect("encodes").len();
+    let third =
+        format::write(&Record::Verdict(entry(3, Finding::Valid)), 0).expect("encodes").len();
     for byte in 0..bytes.len() - third {
         let mut damaged = bytes.clone();
         damaged[byte] ^= 0x40;
@@ -126,7 +128,8 @@ fn damage_before_the_tail_is_named_and_nothing_is_cut() {
 fn a_log_that_contradicts_itself_is_refused() {
     let place = place();
     let mut bytes = filled(&place);
-    let record = format::write(&entry(1, invalid()), bytes.len() as u64).expect("encodes");
+    let record =
+        format::write(&Record::Verdict(entry(1, invalid())), bytes.len() as u64).expect("encodes");
     bytes.extend(record);
     std::fs::write(&place.path, &bytes).expect("writes");
     assert!(matches!(open(&place), Err(VoteLogError::Damaged { .. })));
@@ -167,4 +170,74 @@ fn the_longest_fault_fits() {
         log.get(entry(1, Finding::Valid).statement).map(Logged::entry),
         Some(&entry(1, long))
     );
+}
+
+fn opened(statement: u8, epoch: u64, set: u8) -> Opened {
+    opened_in(statement, epoch, 0, set)
+}
+
+fn opened_in(statement: u8, epoch: u64, sitting: u32, set: u8) -> Opened {
+    Opened {
+        statement: StatementDigest::from_bytes([statement; 32]),
+        epoch: EpochNumber::new(epoch),
+        table: TableDigest::from_bytes([7; 32]),
+        sitting,
+        set: CommitSetDigest::from_bytes([set; 32]),
+    }
+}
+
+#[test]
+fn a_vote_is_opened_to_one_set_of_an_epoch_before_and_after_a_restart() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("votes.log");
+    for restarted in [false, true] {
+        let mut log = VoteLog::open(&path).expect("opens");
+        log.record(entry(1, Finding::Valid)).expect("records");
+        log.open_to(opened(1, 4, 1)).expect("the first set, or the same again");
+        let refused = log.open_to(opened(1, 4, 2));
+        assert!(matches!(refused, Err(VoteLogError::OtherSet { .. })), "{restarted}");
+        log.open_to(opened(1, 5, 2)).expect("another epoch has another set");
+        assert_eq!(log.len(), 1);
+    }
+}
+
+#[test]
+fn a_vote_that_was_not_heard_is_opened_again_in_a_later_sitting_and_never_in_an_earlier_one() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("votes.log");
+    let mut log = VoteLog::open(&path).expect("opens");
+    log.record(entry(1, Finding::Valid)).expect("records");
+    log.open_to(opened_in(1, 4, 0, 1)).expect("the first sitting");
+    log.open_to(opened_in(1, 4, 2, 3)).expect("one after it");
+    drop(log);
+    let mut log = VoteLog::open(&path).expect("opens again");
+    log.open_to(opened_in(1, 4, 2, 3)).expect("the same again");
+    for (sitting, set) in [(0, 1), (1, 2), (2, 2)] {
+        let refused = log.open_to(opened_in(1, 4, sitting, set));
+        assert!(matches!(refused, Err(VoteLogError::OtherSet { .. })), "{sitting}");
+    }
+    log.open_to(opened_in(1, 4, 3, 1)).expect("the next sitting");
+}
+
+#[test]
+fn an_opened_vote_without_its_verdict_is_damage() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("votes.log");
+    drop(VoteLog::open(&path).expect("opens"));
+    let mut bytes = std::fs::read(&path).expect("reads");
+    let record = Record::Opened(opened(1, 4, 1));
+    bytes.extend(format::write(&record, bytes.len() as u64).expect("encodes"));
+    std::fs::write(&path, bytes).expect("writes");
+    assert!(matches!(VoteLog::open(&path), Err(VoteLogError::Damaged { .. })));
+}
+
+#[test]
+fn every_epoch_has_its_own_salt_and_no_two_statements_share_one() {
+    let (one, two) = (entry(1, Finding::Valid), entry(2, Finding::Valid));
+    let (table, epoch) = (TableDigest::from_bytes([7; 32]), EpochNumber::new);
+    let salt = one.salt(epoch(1), table);
+    assert_eq!(salt, one.salt(epoch(1), table));
+    assert_ne!(salt, one.salt(epoch(2), table));
+    assert_ne!(salt, one.salt(epoch(1), TableDigest::from_bytes([8; 32])));
+    assert_ne!(salt, two.salt(epoch(1), table));
 }

@@ -29,7 +29,7 @@ use proofgrid_verifier::{Retention, Verifier, VerifierConfig, VerifierHandle};
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 
-use super::dispatcher::{Connection, Dispatcher, SERVER, Serving};
+use super::dispatcher::{Connection, Dispatcher, Serving, server};
 use super::hostile::a_judge_that_is_taken_over_costs_one_abstention;
 use super::kill::no_verdict_is_lost_or_turned_around_by_a_kill;
 
@@ -130,7 +130,7 @@ fn start_judging(
         dispatcher: endpoint(uri),
         heartbeat_thread: true,
         dialer: Dialer::tcp(),
-        server: Some(SERVER),
+        server: Some(server()),
         network: NETWORK,
         operator: OPERATOR,
         data_directory: directory.to_path_buf(),
@@ -231,7 +231,7 @@ impl Job {
 
 /// The verdict of a vote, its signature checked.
 pub fn verdict(job: &Job, message: &VerifierMessage) -> (Verdict, Option<u32>) {
-    let VerifierMessage::Vote { vote, signature, detail, .. } = message else {
+    let VerifierMessage::Reveal { vote, signature, detail, .. } = message else {
         panic!("no vote: {message:?}");
     };
     assert_eq!(vote.statement, job.offer().digest);
@@ -267,10 +267,10 @@ impl Scene {
         Self { dispatcher, job, running, connection, directory }
     }
 
-    /// The answer to the offer of the job's statement.
+    /// The answer to the offer of the job's statement: an opened vote, if there is a commitment.
     pub async fn offered(&mut self) -> VerifierMessage {
         self.connection.send(self.job.order()).await;
-        self.connection.answer().await
+        self.connection.opened(NETWORK, OPERATOR).await
     }
 
     /// The verdict on the job's statement.
@@ -408,7 +408,7 @@ async fn a_proof_that_the_dispatcher_withholds_is_read_from_a_mirror() {
     let holder = start_with(directories[0].path(), &dispatcher.uri, open);
     let mut connection = session(&mut dispatcher).await;
     connection.send(job.order()).await;
-    assert_eq!(verdict(&job, &connection.answer().await), (Verdict::Valid, None));
+    assert_eq!(verdict(&job, &connection.opened(NETWORK, OPERATOR).await), (Verdict::Valid, None));
 
     dispatcher.withhold_all();
     let mirror = format!("http://{}", holder.handle.mirror().expect("a mirror"));
@@ -417,7 +417,7 @@ async fn a_proof_that_the_dispatcher_withholds_is_read_from_a_mirror() {
     });
     let mut connection = session(&mut dispatcher).await;
     connection.send(job.order()).await;
-    assert_eq!(verdict(&job, &connection.answer().await), (Verdict::Valid, None));
+    assert_eq!(verdict(&job, &connection.opened(NETWORK, OPERATOR).await), (Verdict::Valid, None));
     let from_dispatcher = format!("the dispatcher at {}/", dispatcher.uri);
     assert_eq!(reader.handle.status().missing_blobs, [(from_dispatcher, 1)].into());
 
@@ -452,7 +452,7 @@ async fn another_network_or_dispatcher_gets_no_login() {
     let server_nonce = LoginNonce::from_bytes([0x5e; 32]);
     let elsewhere = NetworkId { home_chain: ChainId::new(1), ..NETWORK };
     let stranger = Address::from_bytes([0xd2; 20]);
-    for (server, network) in [(SERVER, elsewhere), (stranger, NETWORK)] {
+    for (server, network) in [(server(), elsewhere), (stranger, NETWORK)] {
         let mut connection = dispatcher.dialled().await;
         assert!(matches!(connection.receive().await, VerifierMessage::Hello(_)));
         let challenge = Challenge { server, server_nonce, network };

@@ -7,8 +7,11 @@ use std::sync::{Arc, Mutex};
 use bytes::Bytes;
 use futures::Stream;
 use proofgrid_core::crypto::bls::{BlsMessage, PublicKeyG2};
+use proofgrid_core::crypto::eip712::WalletMessage;
+use proofgrid_core::crypto::secp::WalletKey;
 use proofgrid_core::crypto::tags::Login;
 use proofgrid_core::ids::{Address, BlobDigest, LoginNonce, NetworkId, Role, SessionId};
+use proofgrid_core::sealed::CommitSet;
 use proofgrid_core::units::{Millis, UnixMillis};
 use proofgrid_proto::convert::{
     Challenge, LoginProof, SessionToken, VerifierMessage, VerifierOrder, Welcome,
@@ -22,7 +25,15 @@ use tokio::sync::mpsc;
 use tokio_stream::wrappers::{ReceiverStream, TcpListenerStream};
 use tonic::{Request, Response, Status, Streaming};
 
-pub const SERVER: Address = Address::from_bytes([0xd1; 20]);
+/// The key of the server, which signs commit sets.
+pub fn server_key() -> WalletKey {
+    WalletKey::from_bytes(&[0xd1; 32]).expect("a scalar")
+}
+
+pub fn server() -> Address {
+    server_key().address()
+}
+
 pub const TOKEN: [u8; 32] = [0x70; 32];
 
 /// How the blobs are served.
@@ -203,14 +214,14 @@ impl Dispatcher {
         assert_eq!((hello.role, hello.operator), (Role::Verifier, operator));
         let server_nonce = LoginNonce::from_bytes([0x5e; 32]);
         connection
-            .send(VerifierOrder::Challenge(Challenge { server: SERVER, server_nonce, network }))
+            .send(VerifierOrder::Challenge(Challenge { server: server(), server_nonce, network }))
             .await;
         let VerifierMessage::Login(LoginProof::Bls(signature)) = connection.receive().await else {
             panic!("no login");
         };
         let login = Login {
             role: Role::Verifier,
-            server: SERVER,
+            server: server(),
             server_nonce,
             client_nonce: hello.client_nonce,
             operator,
@@ -256,6 +267,20 @@ impl Connection {
                 other => return other,
             }
         }
+    }
+
+    /// The next message that is no heartbeat; a commitment is answered with a signed set of it alone.
+    pub async fn opened(&mut self, network: NetworkId, operator: Address) -> VerifierMessage {
+        let answer = self.answer().await;
+        let VerifierMessage::Commit { epoch, table, statement, commitment } = answer else {
+            return answer;
+        };
+        let set = CommitSet::new((epoch, table), statement, 0, vec![(operator, commitment)]);
+        let set = set.expect("one commitment");
+        let message = WalletMessage::CommitSet { network, set: Box::new(set.clone()) };
+        let signature = server_key().sign(&message);
+        self.send(VerifierOrder::Reveal { set, signature }).await;
+        self.answer().await
     }
 
     /// Ends the session from this side.

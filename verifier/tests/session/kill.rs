@@ -5,6 +5,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use proofgrid_core::ids::{Address, ChainContract, ChainId, StatementDigest};
+use proofgrid_core::sealed::Salt;
 use proofgrid_core::statement::Verdict;
 use proofgrid_core::units::Millis;
 use proofgrid_verifier::vote_log::{Entry, Fault, Finding, VoteLog, VoteLogError};
@@ -26,7 +27,9 @@ fn entry(number: u64, verdict: Verdict) -> Entry {
     };
     let contract = Address::from_bytes([4; 20]);
     let target = ChainContract { chain: ChainId::new(7), contract };
-    Entry { statement: statement(number), target, finding, judged_in: Millis::new(number) }
+    let secret = Salt::from_bytes([number as u8; 32]);
+    let judged_in = Millis::new(number);
+    Entry { statement: statement(number), target, finding, judged_in, secret }
 }
 
 fn verdict_of(number: u64) -> Verdict {

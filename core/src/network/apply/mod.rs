@@ -3,6 +3,7 @@
 mod jobs;
 mod provers;
 mod pruning;
+mod sealed;
 pub(super) mod streams;
 mod submission;
 mod timers;
@@ -34,7 +35,8 @@ impl Network {
                 }
                 Ok(Answer::Done)
             }
-            Input::VoteReceived { vote, detail } => self.on_vote(step, vote, detail),
+            Input::CommitReceived { sealed } => self.on_commit(step, sealed),
+            Input::VoteReceived { vote, detail, salt } => self.on_vote(step, vote, detail, &salt),
             Input::Abstained { operator, epoch, statement, reason } => {
                 self.on_abstained(step, operator, epoch, statement, reason)
             }

@@ -54,6 +54,9 @@ impl Network {
                 Ok(())
             }
             Timer::Vote(statement, epoch) => self.voting_overdue(step, statement, epoch),
+            Timer::Commits(statement, epoch) => self.commits_lingered(step, statement, epoch),
+            Timer::CommitCap(statement, epoch) => self.commits_capped(step, statement, epoch),
+            Timer::Reveals(statement, epoch) => self.reveals_overdue(step, statement, epoch),
             Timer::Batch => {
                 self.live.batches_due = true;
                 Ok(())
@@ -127,6 +130,7 @@ impl Network {
         self.resume_jobs();
         self.resume_provers(now);
         self.resume_statements(now);
+        self.resume_phases(now);
         self.resume_pruning();
         self.live.arm(now, Timer::Batch);
         let mut effects: Vec<Effect> = Vec::new();

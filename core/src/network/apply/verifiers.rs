@@ -7,7 +7,7 @@ use crate::network::fact::{BatchClose, Change};
 use crate::network::input::{Answer, SubmissionSubject};
 use crate::network::live::Timer;
 use crate::network::refusal::Refusal;
-use crate::network::state::{JobState, StatementBook, StatementStage};
+use crate::network::state::{JobState, StatementBook, StatementStage, VotePhase};
 use crate::network::{Network, Step};
 
 impl Network {
@@ -52,6 +52,9 @@ impl Network {
         for digest in voting {
             step.effects.extend(self.voting_effect(&digest, Some(peer)));
         }
+        for (digest, epoch) in self.state.sealed.revealing() {
+            step.effects.extend(self.reveal_effect(digest, epoch, Some(peer)));
+        }
         for root in &self.state.open_batches {
             let Some(book) = self.state.batches.get(root) else { continue };
             let Ok(keys) = self.state.epoch(book.epoch) else { continue };
@@ -80,12 +83,16 @@ impl Network {
         Ok(())
     }
 
-    /// Connected members of an epoch that have not voted on a statement in it.
+    /// Connected members of an epoch that have neither committed nor voted on a statement in it.
     fn silent_members(&self, book: &StatementBook, epoch: EpochNumber) -> Vec<Peer> {
         let Some(round) = book.rounds.get(&epoch) else { return Vec::new() };
-        let voted = |peer: &Peer| round.tally.votes().any(|v| v.operator() == peer.address);
+        let sealed = self.state.sealed.round(round.tally.statement(), epoch);
+        let spoke = |peer: &Peer| {
+            sealed.is_some_and(|sealed| sealed.commitments.contains_key(&peer.address))
+                || round.tally.votes().any(|v| v.operator() == peer.address)
+        };
         let mut verifiers = self.connected_members(Some(epoch));
-        verifiers.retain(|peer| !voted(peer));
+        verifiers.retain(|peer| !spoke(peer));
         verifiers
     }
 
@@ -109,7 +116,8 @@ impl Network {
         }
     }
 
-    /// Asks for votes on a statement: everyone connected, or one verifier that came back.
+    /// Asks for commitments to votes on a statement: everyone connected, or one verifier that came
+    /// back. Once the commit set stands nobody is asked any more.
     pub(super) fn voting_effect(
         &self,
         digest: &StatementDigest,
@@ -117,6 +125,9 @@ impl Network {
     ) -> Option<Effect> {
         let book = self.state.statements.get(digest)?;
         let StatementStage::Voting { epoch } = book.stage else { return None };
+        if self.state.sealed.phase(*digest, epoch) != VotePhase::Committing {
+            return None;
+        }
         let keys = self.state.epochs.get(&epoch)?;
         let mut verifiers = self.silent_members(book, epoch);
         verifiers.retain(|peer| only.is_none_or(|only| only == *peer));

@@ -1,6 +1,6 @@
-//! Votes, quorums, batches and attestations.
+//! Quorums, batches and attestations.
 //!
-//! Votes are tallied by `quorum`, per statement and epoch. Only statements with a quorum for valid
+//! Votes come in through `sealed` and are tallied by `quorum`, per statement and epoch. Only statements with a quorum for valid
 //! are batched; a batch that stays short of 2/3 is split by voter set, down to one statement, so
 //! that one contested statement never sinks another.
 
@@ -8,56 +8,19 @@ use crate::batch::{Ballot, BatchPlan, Candidate, CertifiableStatement, plan_batc
 use crate::certificate::{Certificate, TrustedEpoch};
 use crate::ids::{Address, BatchRoot, EpochNumber, JobId, StatementDigest};
 use crate::network::fact::{BatchClose, Change};
-use crate::network::input::{Answer, InvalidDetail};
+use crate::network::input::Answer;
 use crate::network::live::Timer;
 use crate::network::refusal::Refusal;
-use crate::network::state::{BatchStage, HoldReason, JobState, StatementStage};
+use crate::network::state::{BatchStage, HoldReason, JobState, StatementStage, VotePhase};
 use crate::network::{Network, Step};
+use crate::quorum::is_quorum;
 use crate::statement::Verdict;
 use crate::units::Millis;
-use crate::vote::{VerifiedAttestation, VerifiedVote};
+use crate::vote::VerifiedAttestation;
 
 use super::streams::Waiting;
 
 impl Network {
-    pub(super) fn on_vote(
-        &mut self,
-        step: &mut Step,
-        vote: VerifiedVote,
-        detail: Option<InvalidDetail>,
-    ) -> Result<Answer, Refusal> {
-        let cast = *vote.vote();
-        let (statement, epoch) = (cast.statement, cast.epoch);
-        let book =
-            self.state.statements.get(&statement).ok_or(Refusal::UnknownStatement(statement))?;
-        let num_segments = book.opened.statement.num_segments;
-        if cast.verdict == Verdict::Invalid
-            && detail.as_ref().is_none_or(|detail| detail.segment >= num_segments)
-        {
-            return Err(Refusal::BadDetail { num_segments });
-        }
-        let Some(round) = book.rounds.get(&epoch) else {
-            return Err(Refusal::NoSuchRound { statement, epoch });
-        };
-        if round.tally.table() != cast.table {
-            return Err(Refusal::Miscounted("the vote names another table of its epoch".into()));
-        }
-        let operator = vote.operator();
-        let repeated = round.tally.vote_of(vote.member());
-        let repeated = repeated.is_some_and(|known| known.vote().verdict == cast.verdict);
-        let otherwise = self.state.said_otherwise(&statement, (epoch, operator), cast.verdict);
-        let proven = round.tally.evidence().any(|known| known.second.operator == operator);
-        if repeated || (otherwise.is_some() && proven) {
-            return Ok(Answer::Done);
-        }
-        let excluded = self.state.excluded_from(epoch).contains(vote.member());
-        let counts = book.stage == (StatementStage::Voting { epoch }) && !excluded;
-        let job = book.opened.job();
-        self.record(step, Change::VoteRecorded { vote, detail })?;
-        self.live.dirty_jobs.insert(job);
-        Ok(if counts { Answer::Done } else { Answer::Late })
-    }
-
     pub(super) fn on_abstained(
         &mut self,
         step: &mut Step,
@@ -75,11 +38,13 @@ impl Network {
         if member.is_none() {
             return Err(Refusal::NotInEpoch(operator));
         }
-        if book.stage != (StatementStage::Voting { epoch }) {
+        let phase = self.state.sealed.phase(statement, epoch);
+        if book.stage != (StatementStage::Voting { epoch }) || phase != VotePhase::Committing {
             return Ok(Answer::Late);
         }
-        let voted = round.tally.votes().any(|known| known.operator() == operator);
-        if voted || round.abstentions.contains_key(&operator) {
+        let sealed = self.state.sealed.round(statement, epoch);
+        let committed = sealed.is_some_and(|known| known.commitments.contains_key(&operator));
+        if committed || round.abstentions.contains_key(&operator) {
             return Ok(Answer::Done);
         }
         let job = book.opened.job();
@@ -102,6 +67,8 @@ impl Network {
                 None => Ok(()),
             },
             StatementStage::Voting { epoch } => {
+                self.advance_commits(step, digest, epoch)?;
+                let book = self.state.statement(&digest)?;
                 let Some(round) = book.rounds.get(&epoch) else { return Ok(()) };
                 if let Some(verdict) = round.tally.outcome() {
                     let statement = digest;
@@ -109,8 +76,15 @@ impl Network {
                     self.batches_may_be_full();
                     return Ok(());
                 }
+                if self.reopen_commits(step, digest, epoch)? {
+                    return Ok(());
+                }
+                let Some(round) = self.state.statement(&digest)?.rounds.get(&epoch) else {
+                    return Ok(());
+                };
                 let verifying = matches!(self.state.job(&job)?.state, JobState::Verifying { .. });
-                if verifying && !round.tally.reachable() {
+                let outstanding = self.may_still_vote(digest, epoch)?;
+                if verifying && !round.tally.reachable(outstanding) {
                     let reason = self.why_unreachable(&digest, epoch)?;
                     return self.hold(step, job, reason);
                 }
@@ -139,19 +113,27 @@ impl Network {
     ) -> Result<HoldReason, Refusal> {
         let book = self.state.statement(digest)?;
         let Some(round) = book.rounds.get(&epoch) else { return Ok(HoldReason::NoEpoch) };
-        let tally = &round.tally;
-        let text = format!(
-            "epoch {epoch}: valid {}, invalid {}, abstained {}, silent {}, excluded {}, total {}",
-            tally.signed(Verdict::Valid),
-            tally.signed(Verdict::Invalid),
+        let (tally, committed) = (&round.tally, self.committed(*digest, epoch));
+        let phase = self.state.sealed.phase(*digest, epoch);
+        let sealed = format!(
+            "epoch {epoch}: committed {committed}, abstained {}, excluded {}, total {}",
             tally.abstained(),
-            tally.outstanding(),
             tally.excluded(),
             tally.total(),
         );
+        let text = match phase {
+            VotePhase::Committing => sealed,
+            _ => format!(
+                "{sealed}; opened: valid {}, invalid {}",
+                tally.signed(Verdict::Valid),
+                tally.signed(Verdict::Invalid),
+            ),
+        };
+        let short = phase != VotePhase::Committing && !is_quorum(committed, tally.total());
         let first = round.abstentions.values().next();
         Ok(match first {
             Some(reason) => HoldReason::Unjudgeable(format!("{text}; {reason}")),
+            None if short => HoldReason::QuorumUnreachable(text),
             None => HoldReason::Divided(text),
         })
     }
@@ -301,7 +283,11 @@ impl Network {
             return Err(Refusal::Miscounted(text.into()));
         }
         let excluded = self.state.excluded_from(book.epoch).contains(attestation.member());
-        if book.stage != BatchStage::Open || excluded {
+        // Whoever has no counted vote on every leaf signs nothing that is paid. One who voted
+        // otherwise proves something against itself.
+        let voted = book.common.contains(attestation.member())
+            || self.state.contradicts_itself(book, attestation.operator());
+        if book.stage != BatchStage::Open || excluded || !voted {
             return Ok(Answer::Late);
         }
         let contradicting = book.contradicting.contains_key(&attestation.operator());

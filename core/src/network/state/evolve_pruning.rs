@@ -96,6 +96,7 @@ impl State {
         for digest in book.statements {
             let Some(statement) = self.statements.remove(&digest) else { continue };
             for epoch in statement.rounds.keys() {
+                self.sealed.forget(digest, *epoch);
                 if let Some(rounds) = self.rounds_in.get_mut(epoch) {
                     *rounds = rounds.saturating_sub(1);
                     if *rounds == 0 {

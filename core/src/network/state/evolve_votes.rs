@@ -18,7 +18,7 @@ use super::{
     StatementStage, Submission, Touched,
 };
 
-fn refused(what: &'static str, error: impl std::fmt::Display) -> EvolveError {
+pub(super) fn refused(what: &'static str, error: impl std::fmt::Display) -> EvolveError {
     EvolveError::Refused { what, source_text: error.to_string() }
 }
 
@@ -159,7 +159,7 @@ impl State {
         Ok(())
     }
 
-    fn round_mut(
+    pub(super) fn round_mut(
         &mut self,
         digest: &StatementDigest,
         epoch: EpochNumber,
@@ -181,9 +181,12 @@ impl State {
             Some((index, table.member(index)?.key))
         };
         let (_, key) = member(&epoch)?;
-        let votes = self.statements.get(digest)?.rounds.iter().filter_map(|(epoch, round)| {
-            let (index, _) = member(epoch).filter(|(_, then)| *then == key)?;
-            round.tally.vote_of(index)
+        let votes = self.statements.get(digest)?.rounds.iter().flat_map(|(epoch, round)| {
+            let index = member(epoch).filter(|(_, then)| *then == key).map(|(index, _)| index);
+            let counted = index.and_then(|index| round.tally.vote_of(index));
+            // One that came too late is a word too.
+            let sealed = index.and_then(|_| self.sealed.round(*digest, *epoch));
+            counted.into_iter().chain(sealed.and_then(|sealed| sealed.late.get(&operator)))
         });
         let mut otherwise = votes.filter(|vote| vote.vote().verdict != verdict);
         otherwise.next().map(|vote| *vote.signed())
@@ -207,6 +210,7 @@ impl State {
         if let (Some(detail), Verdict::Invalid) = (detail, cast.verdict) {
             round.details.entry(vote.operator()).or_insert_with(|| detail.clone());
         }
+        self.end_complete_reveals(cast.statement, cast.epoch);
         Ok(())
     }
 
@@ -374,7 +378,11 @@ impl State {
     }
 
     /// Whether somebody voted otherwise on a leaf of a batch, in whichever epoch.
-    fn contradicts_itself(&self, book: &BatchBook, operator: Address) -> bool {
+    pub(in crate::network) fn contradicts_itself(
+        &self,
+        book: &BatchBook,
+        operator: Address,
+    ) -> bool {
         let whose = (book.epoch, operator);
         let mut leaves = book.batch.leaves().iter();
         leaves.any(|leaf| self.said_otherwise(&leaf.statement, whose, leaf.verdict).is_some())

@@ -7,10 +7,12 @@ mod error;
 mod evolve_jobs;
 mod evolve_posting;
 mod evolve_pruning;
+mod evolve_sealed;
 mod evolve_tasks;
 mod evolve_votes;
 mod job;
 mod queue;
+mod sealed;
 mod task;
 mod votes;
 mod worker;
@@ -34,6 +36,7 @@ pub use job::{
     JobStateKind,
 };
 pub use queue::{LaneKey, Queue, QueueKey, Ticket, Urgency};
+pub use sealed::{SealedRound, SealedVotes, VOTE_EDGES, VotePhase, VotePhaseKind};
 pub use task::{RunningLease, TASK_EDGES, Task, TaskState, TaskStateKind, Try, TryOutcome};
 pub use votes::{
     BatchBook, BatchStage, CertificateBook, EvidenceBook, Posting, Round, StatementBook,
@@ -135,10 +138,15 @@ pub struct State {
     pub serial: u64,
     /// Facts applied so far.
     pub facts: u64,
+    /// What is sealed of votes. Written after all the rest, from version 2 on.
+    #[borsh(skip)]
+    pub sealed: SealedVotes,
 }
 
 /// Version byte of an encoded state.
-pub const STATE_VERSION: u8 = 1;
+pub const STATE_VERSION: u8 = 2;
+/// The version before votes were sealed; it is read, because the facts behind it may be gone.
+const STATE_VERSION_UNSEALED: u8 = 1;
 
 /// Jobs whose state changed, for those who watch.
 pub(super) type Touched = BTreeSet<JobId>;
@@ -191,6 +199,13 @@ impl State {
             | Change::SubmissionMoved { .. } => {
                 self.evolve_vote(at, &fact.change, &mut touched)?;
             }
+            Change::CommitmentRecorded { .. }
+            | Change::CommitsClosed { .. }
+            | Change::LateVoteRecorded { .. }
+            | Change::RevealsClosed { .. }
+            | Change::CommitsReopened { .. } => {
+                self.evolve_sealed(at, &fact.change, &mut touched)?;
+            }
             Change::JobForgotten { .. }
             | Change::EvidenceForgotten { .. }
             | Change::EpochForgotten { .. }
@@ -214,7 +229,8 @@ impl State {
     /// What the writer says.
     pub fn write(&self, writer: &mut impl borsh::io::Write) -> borsh::io::Result<()> {
         writer.write_all(&[STATE_VERSION])?;
-        self.serialize(writer)
+        self.serialize(writer)?;
+        self.sealed.serialize(writer)
     }
 
     /// Reads back exactly what [`State::encode`] gave.
@@ -236,12 +252,17 @@ impl State {
     /// [`StateDecodeError`] for another version, and for bytes that are no state.
     pub fn read(bytes: &mut &[u8]) -> Result<Self, StateDecodeError> {
         let (&got, body) = bytes.split_first().ok_or(StateDecodeError::Empty)?;
-        if got != STATE_VERSION {
+        if got != STATE_VERSION && got != STATE_VERSION_UNSEALED {
             return Err(StateDecodeError::Version { got, expected: STATE_VERSION });
         }
         *bytes = body;
-        Self::deserialize(bytes)
-            .map_err(|error| StateDecodeError::Malformed { reason: error.to_string() })
+        let malformed =
+            |error: borsh::io::Error| StateDecodeError::Malformed { reason: error.to_string() };
+        let mut state = Self::deserialize(bytes).map_err(malformed)?;
+        if got == STATE_VERSION {
+            state.sealed = SealedVotes::deserialize(bytes).map_err(malformed)?;
+        }
+        Ok(state)
     }
 
     /// A job.

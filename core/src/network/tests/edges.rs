@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use crate::ids::{EpochNumber, StatementDigest};
 use crate::network::*;
 
 use super::world::*;
@@ -46,6 +47,14 @@ fn the_document_has_exactly_the_edges_of_a_task() {
 }
 
 #[test]
+fn the_document_has_exactly_the_edges_of_a_vote() {
+    let code: BTreeSet<_> =
+        VOTE_EDGES.iter().map(|(from, to)| (from.to_string(), to.to_string())).collect();
+    assert_eq!(code.len(), VOTE_EDGES.len(), "an edge stands twice");
+    assert_eq!(documented("### 5.3 Votes"), code);
+}
+
+#[test]
 fn ended_jobs_go_nowhere_but_to_their_chains_refund() {
     for (from, to) in JOB_EDGES {
         assert!(!from.is_terminal() || *to == JobStateKind::Expired, "{from} -> {to}");
@@ -68,6 +77,10 @@ fn a_fact_off_the_table_is_refused_and_never_a_panic() {
     let reason = FailReason::TaskLost { index: 0, losses: 1 };
     let failed = Change::TaskFailed { task: lease.task, reason };
     assert!(matches!(refuse(failed), EvolveError::TaskEdge { .. }));
+    let statement = StatementDigest::ZERO;
+    let epoch = EpochNumber::new(1);
+    let closed = Change::CommitsClosed { statement, epoch };
+    assert_eq!(refuse(closed), EvolveError::UnknownStatement(statement));
     let again = Change::JobPlanned { job, plan: plan(1) };
     assert!(matches!(refuse(again), EvolveError::Repeated { .. }));
     let unknown = crate::ids::JobId::ZERO;

@@ -28,6 +28,7 @@ fn every_change() -> Vec<(&'static str, Change)> {
     let certificate = state.certificates[&id].certificate.clone();
     let root = certificate.root;
     let vote = world.signed_vote(0, digest, 1, Verdict::Valid);
+    let sealed = world.sealed(0, digest, 1, Verdict::Valid);
     let attestation = world.attestation(0, certificate.attestation());
     let (task, attempt, token) = (lease.task, lease.attempt, lease.token);
     let decision = world.task(&job, 0).tries[0].decision.clone();
@@ -151,6 +152,11 @@ fn every_change() -> Vec<(&'static str, Change)> {
         ("EvidenceForgotten", Change::EvidenceForgotten { job }),
         ("EpochForgotten", Change::EpochForgotten { epoch }),
         ("WorkerForgotten", Change::WorkerForgotten { prover: holder }),
+        ("CommitmentRecorded", Change::CommitmentRecorded { sealed }),
+        ("CommitsClosed", Change::CommitsClosed { statement: digest, epoch }),
+        ("LateVoteRecorded", Change::LateVoteRecorded { vote }),
+        ("RevealsClosed", Change::RevealsClosed { statement: digest, epoch }),
+        ("CommitsReopened", Change::CommitsReopened { statement: digest, epoch }),
     ]
 }
 

@@ -14,6 +14,7 @@ mod pruning;
 mod quorums;
 mod review;
 mod scheduling;
+mod sealed;
 mod snapshots;
 mod streams;
 mod submissions;

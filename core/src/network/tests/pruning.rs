@@ -66,13 +66,13 @@ fn a_job_is_known_a_week_after_its_deadline_and_its_votes_a_month() {
     // A second word is still proof against its key.
     let second = world.signed_vote(0, statement, 1, Verdict::Invalid);
     let detail = Some(InvalidDetail { segment: 0, reason: "late".into() });
-    assert_eq!(world.ok(Input::VoteReceived { vote: second, detail }), Answer::Late);
+    assert_eq!(world.ok(Input::VoteReceived { vote: second, detail, salt: salt(0) }), Answer::Late);
     let rounds = &world.network.state().statements[&statement].rounds;
     assert_eq!(rounds[&EpochNumber::new(1)].tally.evidence().count(), 1);
     days(&mut world, 23);
     let state = world.network.state();
     assert!(state.statements.is_empty() && state.batches.is_empty() && state.evidence.is_empty());
-    let late = world.apply(Input::VoteReceived { vote: second, detail: None });
+    let late = world.apply(Input::VoteReceived { vote: second, detail: None, salt: salt(0) });
     assert_eq!(late, Err(Refusal::UnknownStatement(statement)));
     assert_eq!(world.replayed().state(), world.network.state());
 }

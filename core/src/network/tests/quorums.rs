@@ -42,9 +42,13 @@ fn a_third_offline_settles_and_just_over_a_third_is_held_then_refunded() {
         let statement = world.prove_all(&job);
         let online: Vec<usize> = (0..4).filter(|index| *index != offline).collect();
         for index in &online {
-            world.vote(*index, statement, Verdict::Valid);
+            world.commit(*index, statement, Verdict::Valid);
         }
         if certified {
+            world.pass(300);
+            for index in &online {
+                world.reveal(*index, statement, Verdict::Valid).unwrap();
+            }
             world.pass(250);
             world.attest(&online);
             world.pass(250);
@@ -68,7 +72,7 @@ fn a_verifier_that_comes_back_gets_what_is_open_and_its_vote_ends_a_hold() {
     let mut world = staffed();
     let (job, statement) = proved(&mut world, 1, 1);
     for index in 1..4 {
-        world.vote(index, statement, Verdict::Valid);
+        world.commit(index, statement, Verdict::Valid);
     }
     world.pass(120_000);
     assert_eq!(world.state(&job), S::Held);
@@ -78,7 +82,9 @@ fn a_verifier_that_comes_back_gets_what_is_open_and_its_vote_ends_a_hold() {
             if verifiers.len() == 1 && *digest == statement)));
     world.verifier(1);
     assert!(!world.effects.iter().any(|e| matches!(e, Effect::OpenVoting { .. })));
-    world.vote(0, statement, Verdict::Valid);
+    for index in 0..4 {
+        world.vote(index, statement, Verdict::Valid);
+    }
     assert_eq!(world.state(&job), S::Verifying);
     world.pass(250);
     world.attest(&[0, 1, 2, 3]);
@@ -99,7 +105,7 @@ fn withdrawn(world: &World) -> Vec<(StatementDigest, Vec<Address>)> {
 fn a_statement_whose_job_ends_is_withdrawn_from_those_who_still_judge_it() {
     let mut world = staffed();
     let (job, statement) = proved(&mut world, 1, 1);
-    world.vote(2, statement, Verdict::Valid);
+    world.commit(2, statement, Verdict::Valid);
     world.ok(Input::CancelJob { job, requester: address(1) });
     let silent = vec![operator(0), operator(1), operator(3)];
     assert_eq!(withdrawn(&world), [(statement, silent)]);
@@ -115,6 +121,10 @@ fn a_statement_whose_job_ends_is_withdrawn_from_those_who_still_judge_it() {
 fn a_refused_statement_is_withdrawn_and_a_quorum_for_valid_leaves_the_others_their_vote() {
     let mut world = staffed();
     let (_, statement) = proved(&mut world, 1, 1);
+    for index in 0..2 {
+        world.commit(index, statement, Verdict::Invalid);
+    }
+    world.pass(300);
     world.vote(0, statement, Verdict::Invalid);
     assert_eq!(withdrawn(&world), []);
     world.vote(1, statement, Verdict::Invalid);
@@ -211,12 +221,12 @@ fn a_second_different_vote_is_evidence_and_never_counted() {
 }
 
 #[test]
-fn a_vote_after_the_decision_is_kept_and_joins_the_voters() {
+fn a_vote_that_is_opened_after_the_decision_joins_the_voters() {
     let mut world = staffed();
     let (_, statement) = proved(&mut world, 1, 1);
     world.vote(0, statement, Verdict::Valid);
     world.vote(1, statement, Verdict::Valid);
-    assert_eq!(world.vote(2, statement, Verdict::Valid), Answer::Late);
+    assert_eq!(world.vote(2, statement, Verdict::Valid), Answer::Done);
     world.pass(250);
     assert!(world.effects.iter().any(|effect| matches!(effect,
         Effect::RequestAttestation { verifiers, .. } if verifiers.len() == 3)));
@@ -226,10 +236,11 @@ fn a_vote_after_the_decision_is_kept_and_joins_the_voters() {
 fn an_invalid_vote_names_a_segment_of_the_statement() {
     let mut world = staffed();
     let (_, statement) = proved(&mut world, 1, 1);
+    world.commit_rest(statement, Verdict::Invalid);
     let vote = world.signed_vote(0, statement, 1, Verdict::Invalid);
     let far = Some(InvalidDetail { segment: 1, reason: String::new() });
     for detail in [None, far] {
-        let refused = world.apply(Input::VoteReceived { vote, detail });
+        let refused = world.apply(Input::VoteReceived { vote, detail, salt: salt(0) });
         assert_eq!(refused, Err(Refusal::BadDetail { num_segments: 1 }));
     }
 }
@@ -365,7 +376,7 @@ fn votes_of_two_epochs_are_never_added() {
     world.vote(1, statement, Verdict::Valid);
     assert!(world.network.state().pending.is_empty());
     let late = world.signed_vote(1, statement, 1, Verdict::Valid);
-    let answer = world.ok(Input::VoteReceived { vote: late, detail: None });
+    let answer = world.ok(Input::VoteReceived { vote: late, detail: None, salt: salt(1) });
     assert_eq!(answer, Answer::Late, "kept as evidence, not counted");
     assert!(world.network.state().pending.is_empty());
     world.vote(0, statement, Verdict::Valid);

@@ -35,12 +35,38 @@ fn the_state_has_its_golden_bytes() {
     // Another digest is another layout: a new version, which reads this one too, because the facts
     // that this state was made of may be gone.
     let digest = hex::encode(keccak256(&bytes));
-    let golden = include_str!("state_v1.txt");
+    let golden = include_str!("state_v2.txt");
     if std::env::var_os("PROOFGRID_WRITE_GOLDEN").is_some() {
-        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/src/network/tests/state_v1.txt");
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/src/network/tests/state_v2.txt");
         std::fs::write(path, format!("{digest}\n")).unwrap();
     }
     assert_eq!((bytes[0], golden.trim()), (STATE_VERSION, digest.as_str()), "the layout changed");
+}
+
+/// A journal and a snapshot that were written before votes were sealed: `full` as it was then.
+#[test]
+fn what_was_written_before_votes_were_sealed_is_read() {
+    let lines = include_str!("journal_v1.hex").lines().map(|line| hex::decode(line).unwrap());
+    let journal: Vec<Vec<u8>> = lines.collect();
+    let facts = || journal.iter().map(|bytes| Fact::decode(bytes).unwrap());
+    for (fact, bytes) in facts().zip(&journal) {
+        assert_eq!(fact.encode(), *bytes, "a fact has the bytes that it had");
+    }
+    let config = NetworkConfig::new(CHAIN, target());
+    let replayed = Network::replay(config, facts()).unwrap();
+    let snapshot = hex::decode(include_str!("state_v1.hex").trim()).unwrap();
+    assert_eq!(snapshot[0], 1);
+    let state = State::decode(&snapshot).unwrap();
+    assert_eq!(replayed.state(), &state);
+    assert_eq!(State::decode(&state.encode()).as_ref(), Ok(&state));
+    // What was being voted on is asked for again, sealed.
+    let mut world = World::new();
+    world.network = replayed;
+    world.network.resume(world.now);
+    let statement = *state.voting.first().unwrap();
+    world.verifier(1);
+    assert!(world.effects.iter().any(|effect| matches!(effect,
+        Effect::OpenVoting { digest, .. } if *digest == statement)));
 }
 
 #[test]

@@ -261,10 +261,17 @@ impl Walk {
         }
         let invalid = self.random.below(8) == 0;
         let verdict = if invalid { Verdict::Invalid } else { Verdict::Valid };
+        if self.random.below(2) == 0 {
+            let sealed = self.world.sealed(index, statement, epoch.get(), verdict);
+            self.apply(Input::CommitReceived { sealed });
+            return;
+        }
         let vote = self.world.signed_vote(index, statement, epoch.get(), verdict);
         let segment = u32::try_from(self.random.below(segments + 1)).unwrap();
         let detail = invalid.then(|| InvalidDetail { segment, reason: "bad".into() });
-        self.apply(Input::VoteReceived { vote, detail });
+        let wrong = self.random.below(16) == 0;
+        let salt = salt(if wrong { index + 1 } else { index });
+        self.apply(Input::VoteReceived { vote, detail, salt });
     }
 
     /// What mostly happens: everybody finds a statement valid and attests what is batched.
@@ -275,8 +282,13 @@ impl Walk {
         let stage = self.world.network.state().statements[&statement].stage;
         let StatementStage::Voting { epoch } = stage else { return };
         for index in 0..STAKES.len() {
+            let sealed = self.world.sealed(index, statement, epoch.get(), Verdict::Valid);
+            self.apply(Input::CommitReceived { sealed });
+        }
+        self.world.pass(300);
+        for index in 0..STAKES.len() {
             let vote = self.world.signed_vote(index, statement, epoch.get(), Verdict::Valid);
-            self.apply(Input::VoteReceived { vote, detail: None });
+            self.apply(Input::VoteReceived { vote, detail: None, salt: salt(index) });
         }
         self.world.pass(300);
         for root in self.world.network.state().open_batches.clone() {

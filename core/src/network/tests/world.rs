@@ -11,6 +11,7 @@ use crate::ids::{
 };
 use crate::job::{JobLimits, JobSpec, Mode, Origin};
 use crate::network::*;
+use crate::sealed::{Salt, SealedVote, commitment_to};
 use crate::statement::{SegmentRecord, Verdict};
 use crate::units::{ByteCount, Millis, Stake, UnixMillis, UnixSeconds, WorkUnits};
 use crate::vote::Vote;
@@ -150,6 +151,13 @@ pub struct World {
     pub journal: Vec<Vec<u8>>,
     pub effects: Vec<Effect>,
     pub sessions: u64,
+    /// What a member commits to when another one votes first, if that is not the same.
+    pub minds: [Option<Verdict>; 4],
+}
+
+/// What a member hides its vote with.
+pub fn salt(index: usize) -> Salt {
+    Salt::from_bytes([u8::try_from(index).unwrap() + 0x71; 32])
 }
 
 impl World {
@@ -162,6 +170,7 @@ impl World {
             journal: Vec::new(),
             effects: Vec::new(),
             sessions: 0,
+            minds: [None; 4],
         }
     }
 
@@ -351,12 +360,72 @@ impl World {
         verified(&signed, keys, index)
     }
 
-    pub fn vote(&mut self, index: usize, statement: StatementDigest, verdict: Verdict) -> Answer {
-        let epoch = self.network.state().newest_epoch().unwrap().get();
+    /// What a member sends while votes are sealed.
+    pub fn sealed(
+        &self,
+        index: usize,
+        statement: StatementDigest,
+        epoch: u64,
+        verdict: Verdict,
+    ) -> SealedVote {
         let vote = self.signed_vote(index, statement, epoch, verdict);
+        let network = self.network.state().epochs[&EpochNumber::new(epoch)].table().network();
+        let cast = vote.vote();
+        SealedVote {
+            operator: vote.operator(),
+            epoch: cast.epoch,
+            table: cast.table,
+            statement,
+            commitment: commitment_to(network, vote.signed(), &salt(index)),
+        }
+    }
+
+    fn newest(&self) -> u64 {
+        self.network.state().newest_epoch().unwrap().get()
+    }
+
+    pub fn commit(&mut self, index: usize, statement: StatementDigest, verdict: Verdict) -> Answer {
+        let sealed = self.sealed(index, statement, self.newest(), verdict);
+        self.ok(Input::CommitReceived { sealed })
+    }
+
+    pub fn phase(&self, statement: StatementDigest) -> VotePhaseKind {
+        let epoch = EpochNumber::new(self.newest());
+        self.network.state().sealed.phase(statement, epoch).kind()
+    }
+
+    /// Whoever has not committed does, by `minds` or else as said; all together close the phase.
+    pub fn commit_rest(&mut self, statement: StatementDigest, verdict: Verdict) {
+        let epoch = EpochNumber::new(self.newest());
+        for index in 0..STAKES.len() {
+            let known = self.network.state().sealed.round(statement, epoch);
+            let committed = known.is_some_and(|k| k.commitments.contains_key(&operator(index)));
+            if !committed && self.phase(statement) == VotePhaseKind::Committing {
+                self.commit(index, statement, self.minds[index].unwrap_or(verdict));
+            }
+        }
+    }
+
+    /// Opens a vote as `vote` does, and says what comes of it.
+    pub fn reveal(
+        &mut self,
+        index: usize,
+        statement: StatementDigest,
+        verdict: Verdict,
+    ) -> Result<Answer, Refusal> {
+        let vote = self.signed_vote(index, statement, self.newest(), verdict);
         let detail = (verdict == Verdict::Invalid)
             .then(|| InvalidDetail { segment: 0, reason: "the claim differs".into() });
-        self.ok(Input::VoteReceived { vote, detail })
+        self.apply(Input::VoteReceived { vote, detail, salt: salt(index) })
+    }
+
+    /// A vote in both phases: whoever has not committed does so before it is opened.
+    pub fn vote(&mut self, index: usize, statement: StatementDigest, verdict: Verdict) -> Answer {
+        if self.phase(statement) == VotePhaseKind::Committing {
+            self.commit(index, statement, verdict);
+            self.commit_rest(statement, verdict);
+        }
+        self.reveal(index, statement, verdict).unwrap()
     }
 
     /// Attestations of the open batches by some members; asserts that there is one.

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use proofgrid_core::crypto::bls::SecretKey;
 use proofgrid_core::crypto::secp::WalletKey;
 use proofgrid_core::ids::{Address, ChainContract, ChainId, StatementDigest};
+use proofgrid_core::sealed::Salt;
 use proofgrid_core::units::Millis;
 use proofgrid_node::config::{DispatcherFile, OracleFile, ProverFile, VerifierFile, load};
 use proofgrid_node::keystore::{
@@ -142,6 +143,7 @@ fn entry(byte: u8, finding: Finding) -> Entry {
         target: ChainContract { chain: ChainId::new(31_337), contract },
         finding,
         judged_in: Millis::new(5),
+        secret: Salt::from_bytes([byte; 32]),
     }
 }
 

@@ -3,12 +3,13 @@
 use std::time::Duration;
 
 use proofgrid_core::crypto::bls::{BlsMessage, SecretKey};
-use proofgrid_core::ids::{Address, Role};
+use proofgrid_core::ids::{Address, Commitment, EpochNumber, Role, StatementDigest, TableDigest};
 use proofgrid_core::network::InvalidDetail;
+use proofgrid_core::sealed::{Salt, commitment_to};
 use proofgrid_core::statement::Verdict;
 use proofgrid_core::units::Millis;
-use proofgrid_core::vote::{Attestation, Vote};
-use proofgrid_proto::convert::{Hello, LoginProof, StatementOffer, VerifierMessage, VerifierOrder};
+use proofgrid_core::vote::{Attestation, SignedVote, Vote};
+use proofgrid_proto::convert::{Hello, LoginProof, VerifierMessage, VerifierOrder};
 use proofgrid_proto::v1;
 use proofgrid_proto::v1::verifier_service_client::VerifierServiceClient;
 use tokio::sync::mpsc;
@@ -25,6 +26,11 @@ const PAUSE: Duration = Duration::from_secs(2);
 /// How often it says that it lives.
 const BEAT: Duration = Duration::from_secs(1);
 
+/// What it hides its votes with.
+const SALT: Salt = Salt::from_bytes([0x5a; 32]);
+
+/// What a vote is about.
+type Named = (EpochNumber, TableDigest, StatementDigest);
 type Outbound = mpsc::Sender<v1::VerifierServiceSessionRequest>;
 type Inbound = Streaming<v1::VerifierServiceSessionResponse>;
 
@@ -84,8 +90,19 @@ impl Liar {
     async fn ordered(&self, outbound: &Outbound, order: VerifierOrder) -> Option<()> {
         match order {
             VerifierOrder::Statement(offer) => {
+                let named = (offer.epoch, offer.table, offer.digest);
                 for verdict in self.verdicts() {
-                    say(outbound, self.vote(&offer, *verdict)).await?;
+                    say(outbound, self.commit(named, *verdict)).await?;
+                    // Nobody asked for it yet: it is refused, and tells nobody anything.
+                    if self.kind == VerifierKind::Both {
+                        say(outbound, self.open(named, *verdict)).await?;
+                    }
+                }
+            }
+            VerifierOrder::Reveal { set, .. } => {
+                let named = (set.epoch(), set.table(), set.statement());
+                for verdict in self.verdicts() {
+                    say(outbound, self.open(named, *verdict)).await?;
                 }
             }
             VerifierOrder::Attest { target, epoch, table, batch }
@@ -103,24 +120,46 @@ impl Liar {
 
     const fn verdicts(&self) -> &[Verdict] {
         match self.kind {
-            VerifierKind::AlwaysValid | VerifierKind::Forger => &[Verdict::Valid],
+            VerifierKind::AlwaysValid
+            | VerifierKind::Forger
+            | VerifierKind::Copycat
+            | VerifierKind::Forgetful => &[Verdict::Valid],
             VerifierKind::AlwaysInvalid => &[Verdict::Invalid],
             VerifierKind::Both => &[Verdict::Valid, Verdict::Invalid],
             VerifierKind::Silent => &[],
         }
     }
 
-    fn vote(&self, offer: &StatementOffer, verdict: Verdict) -> VerifierMessage {
-        let StatementOffer { epoch, table, digest: statement, .. } = *offer;
+    fn signed(&self, (epoch, table, statement): Named, verdict: Verdict) -> SignedVote {
         let vote = Vote { epoch, table, statement, verdict };
         let signed = match self.kind {
             VerifierKind::Forger => Vote { verdict: Verdict::Invalid, ..vote },
             _ => vote,
         };
         let signature = signed.sign(network(), self.operator, &self.key).signature;
+        SignedVote { operator: self.operator, vote, signature }
+    }
+
+    fn commit(&self, named: Named, verdict: Verdict) -> VerifierMessage {
+        let (epoch, table, statement) = named;
+        let commitment = match self.kind {
+            // Whatever another one committed to, as far as anybody can see it.
+            VerifierKind::Copycat => Commitment::from_bytes([0xcc; 32]),
+            _ => commitment_to(network(), &self.signed(named, verdict), &SALT),
+        };
+        VerifierMessage::Commit { epoch, table, statement, commitment }
+    }
+
+    fn open(&self, named: Named, verdict: Verdict) -> VerifierMessage {
+        let SignedVote { vote, signature, .. } = self.signed(named, verdict);
         let is_invalid = verdict == Verdict::Invalid;
         let detail = is_invalid.then(|| InvalidDetail { segment: 0, reason: "bad".into() });
-        VerifierMessage::Vote { vote, signature, detail, judged_in: Millis::new(1) }
+        let salt = match self.kind {
+            VerifierKind::Forgetful => Salt::from_bytes([0xff; 32]),
+            _ => SALT,
+        };
+        let judged_in = Millis::new(1);
+        VerifierMessage::Reveal { vote, signature, detail, judged_in, salt }
     }
 }
 

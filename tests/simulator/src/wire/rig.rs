@@ -82,9 +82,14 @@ pub const fn target() -> ChainContract {
     ChainContract { chain: CHAIN, contract: address(0xe2) }
 }
 
+/// The dispatcher's own key.
+fn server_key() -> WalletKey {
+    wallet(0xd1)
+}
+
 /// The dispatcher's own address.
-pub const fn server() -> Address {
-    address(0xd1)
+pub fn server() -> Address {
+    server_key().address()
 }
 
 /// The secret of the oracle's wallet.
@@ -265,7 +270,7 @@ impl Rig {
         let rig = self.clone();
         let journal = Journal::paced(Box::new(self.0.disk.clone()), move || rig.flush())?;
         let blobs = BlobStore::open(&BlobStoreConfig::new(self.home("blobs")?))?;
-        let ground = Ground { clock: self.clock(), bind: listen() };
+        let ground = Ground { key: server_key(), clock: self.clock(), bind: listen() };
         let registry = Arc::clone(&self.0.registry);
         let judge = no_judge(Arc::clone(&registry));
         let stop = CancellationToken::new();

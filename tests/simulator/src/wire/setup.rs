@@ -36,6 +36,10 @@ pub enum VerifierKind {
     Silent,
     /// Signs something else than it says.
     Forger,
+    /// Commits to what it cannot open, as who repeats another one's commitment.
+    Copycat,
+    /// Opens its commitments with another salt.
+    Forgetful,
 }
 
 /// What is special about a seed.
@@ -62,6 +66,8 @@ impl Setup {
             VerifierKind::Both,
             VerifierKind::Silent,
             VerifierKind::Forger,
+            VerifierKind::Copycat,
+            VerifierKind::Forgetful,
         ];
         let verifier = (random.index(STAKES.len()), verifier[random.index(verifier.len())]);
         Self {

@@ -5,17 +5,20 @@ use std::collections::BTreeMap;
 use proofgrid_core::ids::{Address, JobId, StatementDigest};
 use proofgrid_core::network::{Change, FailReason, JobEnd, State};
 use proofgrid_core::statement::{SegmentRecord, Verdict};
+use proofgrid_core::vote::VerifiedVote;
 use proofgrid_proofs::program::{Binding, Registry};
 
 use super::books::{Books, Broken, fail};
 use super::program;
 use super::rig::{operator, prover_key};
-use super::setup::Setup;
+use super::setup::{Setup, VerifierKind};
 
 /// Who may lie, and how to find out.
 pub struct Truth {
     prover: Option<Address>,
     verifier: Option<Address>,
+    /// Whether what the hostile verifier opens is not what it committed to.
+    opens_nothing: bool,
     registry: Registry,
     /// Statements, and the first of their segments that is not so.
     known: BTreeMap<StatementDigest, Vec<u32>>,
@@ -27,6 +30,9 @@ impl Truth {
         Self {
             prover: setup.prover.map(|(index, _)| prover_key(index).address()),
             verifier: setup.verifier.map(|(index, _)| operator(index)),
+            opens_nothing: setup.verifier.is_some_and(|(_, kind)| {
+                matches!(kind, VerifierKind::Copycat | VerifierKind::Forgetful)
+            }),
             registry: program::registry(),
             known: BTreeMap::new(),
         }
@@ -86,6 +92,15 @@ impl Truth {
             Change::SegmentRejected { job, index, prover, .. } if Some(*prover) != self.prover => {
                 fail(blamed, format!("segment {index} of {job}"))
             }
+            Change::VoteRecorded { vote, .. }
+                if Some(vote.operator()) == self.verifier && self.opens_nothing =>
+            {
+                let rule = "only what opens a commitment of the set is counted";
+                fail(rule, vote.vote().statement.to_string())
+            }
+            Change::VoteRecorded { vote, .. } if !Self::is_in_set(state, vote) => {
+                fail("no vote is known before the commit set stands", format!("{vote:?}"))
+            }
             Change::VoteRecorded { vote, detail } if Some(vote.operator()) != self.verifier => {
                 let (vote, lies) = (vote.vote(), self.lies(&vote.vote().statement));
                 let named = detail.as_ref().map(|detail| detail.segment);
@@ -111,6 +126,12 @@ impl Truth {
             }
             _ => Ok(()),
         }
+    }
+
+    fn is_in_set(state: &State, vote: &VerifiedVote) -> bool {
+        let cast = vote.vote();
+        let set = state.commit_set(cast.statement, cast.epoch);
+        set.is_some_and(|set| set.commitments().iter().any(|(who, _)| *who == vote.operator()))
     }
 
     /// Whether a job may end like this: only where a hostile prover used its tries up, and each of

@@ -1,7 +1,8 @@
 //! The quorum table: whose stake counts for which verdict, and when that decides.
 //!
 //! The model adds stakes over sets of members and compares three times the sum with twice the
-//! total. Membership and stakes change with each epoch; votes of two epochs are never added.
+//! total. Membership and stakes change with each epoch; votes of two epochs are never added. Votes
+//! are committed to first; those that open nothing of the commit set are kept and never added.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::LazyLock;
@@ -14,7 +15,9 @@ use crate::crypto::bls::{PublicKeyG1, PublicKeyG2, SecretKey};
 use crate::epoch::{EpochKeys, EpochTable, Member};
 use crate::ids::{BlockHash, BlockNumber, EpochNumber, JobId, NetworkId, StatementDigest};
 use crate::job::JobSpec;
+use crate::limits::SITTINGS_MAX;
 use crate::network::*;
+use crate::sealed::{SealedVote, commitment_to};
 use crate::statement::Verdict;
 use crate::units::{Millis, Stake, UnixSeconds};
 use crate::vote::{VerifiedVote, Vote};
@@ -28,6 +31,9 @@ const EPOCHS_MAX: u64 = 3;
 const SEGMENTS: u32 = 2;
 const VOTE_TIMEOUT_MS: u64 = 120_000;
 const EPOCH_GRACE_MS: u64 = 60_000;
+const COMMIT_LINGER_MS: u64 = 300;
+const COMMIT_CAP_MS: u64 = 150_000;
+const REVEAL_CAP_MS: u64 = 45_000;
 
 /// Stakes of one epoch by operator; 0 is not a member.
 type Stakes = [u128; OPERATORS];
@@ -37,12 +43,18 @@ enum Do {
     Epoch {
         stakes: Stakes,
     },
+    Commit {
+        operator: usize,
+        epoch: u64,
+        verdict: Verdict,
+    },
     /// An invalid vote names `segment`, which may not exist.
-    Vote {
+    Reveal {
         operator: usize,
         epoch: u64,
         verdict: Verdict,
         segment: u32,
+        salt: Hidden,
     },
     Abstain {
         operator: usize,
@@ -58,9 +70,25 @@ enum Do {
     },
 }
 
+/// With what a vote is opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Hidden {
+    Right,
+    Wrong,
+}
+
 /// Votes of one epoch.
 #[derive(Clone, Debug, Default)]
 struct Ballots {
+    phase: VotePhase,
+    /// Verdicts that were committed to, in earlier sittings too.
+    committed: BTreeMap<usize, Verdict>,
+    /// Who opened a vote in an earlier sitting, and who committed in one and opened none.
+    before: BTreeSet<usize>,
+    unreliable: BTreeSet<usize>,
+    sittings: u32,
+    /// First votes that are kept and do not count.
+    late: BTreeMap<usize, Verdict>,
     first: BTreeMap<usize, (Verdict, u32)>,
     /// Who voted for both verdicts.
     both: BTreeSet<usize>,
@@ -90,6 +118,29 @@ impl Ballots {
     }
 }
 
+impl Ballots {
+    fn unopened(&self) -> BTreeSet<usize> {
+        let opened = |operator: &&usize| self.first.contains_key(operator);
+        self.committed.keys().filter(|operator| !opened(operator)).copied().collect()
+    }
+
+    /// Whether anybody committed in this sitting.
+    fn any(&self) -> bool {
+        self.committed.keys().any(|operator| !self.before.contains(operator))
+    }
+
+    /// Who may still vote.
+    fn outstanding(&self) -> BTreeSet<usize> {
+        match self.phase {
+            VotePhase::Committing => self.silent(),
+            VotePhase::Revealing { .. } => {
+                self.unopened().difference(&self.excluded).copied().collect()
+            }
+            VotePhase::Over => BTreeSet::new(),
+        }
+    }
+}
+
 fn sum(stakes: &Stakes, of: &BTreeSet<usize>) -> u128 {
     of.iter().map(|operator| stakes[*operator]).sum()
 }
@@ -116,6 +167,10 @@ struct Quorum {
     named: Option<u32>,
     /// When what is open under an older epoch starts over under the newest.
     over_at: Option<u64>,
+    /// When a commit phase that has two thirds may close.
+    lingers: BTreeSet<(u64, u64)>,
+    /// When the open commit phase is looked at, whoever is missing.
+    cap_at: u64,
     said: Said,
 }
 
@@ -132,6 +187,8 @@ impl Quorum {
             decided: Vec::new(),
             named: None,
             over_at: None,
+            lingers: BTreeSet::new(),
+            cap_at: 0,
             said: Ok(Answer::Done),
         }
     }
@@ -160,6 +217,7 @@ impl Quorum {
         let excluded = self.out_of(epoch);
         self.rounds.entry(epoch).or_default().excluded = excluded;
         (self.voting, self.opened_at, self.held) = (Some(epoch), self.now, false);
+        self.cap_at = self.now + COMMIT_CAP_MS;
         // Without those who were excluded before, nobody may be left to decide anything.
         self.decide();
     }
@@ -177,37 +235,118 @@ impl Quorum {
         Refusal::NoSuchRound { statement: BASE.statement, epoch: EpochNumber::new(epoch) }
     }
 
-    fn vote(&mut self, operator: usize, epoch: u64, verdict: Verdict, segment: u32) -> Said {
+    /// Members that are waited for: who left a commitment unopened is not, if the others suffice.
+    fn relied_on(&self, epoch: u64) -> BTreeSet<usize> {
+        let (stakes, round) = (&self.epochs[&epoch], &self.rounds[&epoch]);
+        let all: BTreeSet<usize> = (0..OPERATORS).filter(|o| self.member(epoch, *o)).collect();
+        let all = &all - &self.out_of(epoch);
+        let reliable = &all - &round.unreliable;
+        let stake = sum(stakes, &reliable);
+        if stake > 0 && is_two_thirds(stake, stakes) { reliable } else { all }
+    }
+
+    /// Whether two thirds of those who are relied on have committed, somebody in this sitting.
+    fn committed(&self, epoch: u64) -> bool {
+        let (stakes, round) = (&self.epochs[&epoch], &self.rounds[&epoch]);
+        let members: BTreeSet<usize> = round.committed.keys().copied().collect();
+        let committed = sum(stakes, &(&members & &self.relied_on(epoch)));
+        round.any() && committed > 0 && is_two_thirds(committed, stakes)
+    }
+
+    fn is_open(&self, epoch: u64) -> bool {
+        self.voting == Some(epoch) && self.rounds[&epoch].phase == VotePhase::Committing
+    }
+
+    fn close(&mut self, epoch: u64) {
+        let (out, since) = (self.out_of(epoch), START.after(Millis::new(self.now)));
+        let round = self.rounds.get_mut(&epoch).unwrap();
+        let before = round.before.clone();
+        round.committed.retain(|o, _| before.contains(o) || !out.contains(o));
+        round.phase = VotePhase::Revealing { since };
+    }
+
+    fn commit(&mut self, operator: usize, epoch: u64, verdict: Verdict) -> Said {
+        let round = self.rounds.get(&epoch).ok_or(Self::no_round(epoch))?;
+        match round.committed.get(&operator) {
+            Some(known) if *known == verdict => return Ok(Answer::Done),
+            Some(_) => {
+                let (statement, epoch) = (BASE.statement, EpochNumber::new(epoch));
+                return Err(Refusal::CommittedOtherwise { statement, epoch });
+            }
+            None if !self.is_open(epoch) || self.out_of(epoch).contains(&operator) => {
+                return Ok(Answer::Late);
+            }
+            None => {}
+        }
+        let before = self.committed(epoch);
+        let round = self.rounds.get_mut(&epoch).unwrap();
+        round.committed.insert(operator, verdict);
+        round.abstained.remove(&operator);
+        if !before && self.committed(epoch) {
+            self.lingers.insert((self.now + COMMIT_LINGER_MS, epoch));
+        }
+        self.decide();
+        Ok(Answer::Done)
+    }
+
+    fn reveal(
+        &mut self,
+        operator: usize,
+        epoch: u64,
+        (verdict, segment): (Verdict, u32),
+        salt: Hidden,
+    ) -> Said {
         if verdict == Verdict::Invalid && segment >= SEGMENTS {
             return Err(Refusal::BadDetail { num_segments: SEGMENTS });
         }
-        let counts = self.voting == Some(epoch) && !self.out_of(epoch).contains(&operator);
-        // The first word of a key stands in every epoch.
-        let mut words = self.rounds.values().filter_map(|round| round.first.get(&operator));
-        let otherwise = words.any(|(word, _)| *word != verdict);
-        let round = self.rounds.get_mut(&epoch).ok_or(Self::no_round(epoch))?;
-        match round.first.get(&operator) {
-            Some((first, _)) if *first == verdict => return Ok(Answer::Done),
-            _ if otherwise && !round.both.insert(operator) => return Ok(Answer::Done),
-            _ if otherwise => {}
-            _ => {
-                round.first.insert(operator, (verdict, segment));
-                round.abstained.remove(&operator);
+        if !self.rounds.contains_key(&epoch) {
+            return Err(Self::no_round(epoch));
+        }
+        if self.is_open(epoch) {
+            let (statement, epoch) = (BASE.statement, EpochNumber::new(epoch));
+            return Err(Refusal::StillSealed { statement, epoch });
+        }
+        let excluded = self.out_of(epoch).contains(&operator);
+        // The first word of a key stands in every epoch, one that did not count too.
+        let words = self.rounds.values().flat_map(|round| {
+            let counted = round.first.get(&operator).map(|(word, _)| word);
+            counted.into_iter().chain(round.late.get(&operator))
+        });
+        let otherwise = words.into_iter().any(|word| *word != verdict);
+        let round = self.rounds.get_mut(&epoch).unwrap();
+        let repeated = round.first.get(&operator).is_some_and(|(word, _)| *word == verdict);
+        if repeated || otherwise && round.both.contains(&operator) {
+            return Ok(Answer::Done);
+        }
+        let opens = round.committed.get(&operator) == Some(&verdict) && salt == Hidden::Right;
+        let counts = opens && matches!(round.phase, VotePhase::Revealing { .. });
+        if otherwise {
+            round.both.insert(operator);
+        } else if counts {
+            round.first.insert(operator, (verdict, segment));
+            round.abstained.remove(&operator);
+            if round.unopened().is_empty() {
+                round.phase = VotePhase::Over;
             }
+        } else {
+            round.late.entry(operator).or_insert(verdict);
         }
         self.decide();
-        Ok(if counts { Answer::Done } else { Answer::Late })
+        Ok(if counts && !excluded { Answer::Done } else { Answer::Late })
     }
 
     fn abstain(&mut self, who: usize, epoch: u64) -> Said {
-        let round = self.rounds.get_mut(&epoch).ok_or(Self::no_round(epoch))?;
+        if !self.rounds.contains_key(&epoch) {
+            return Err(Self::no_round(epoch));
+        }
         if self.epochs[&epoch][who] == 0 {
             return Err(Refusal::NotInEpoch(operator(who)));
         }
-        if self.voting != Some(epoch) {
+        if !self.is_open(epoch) {
             return Ok(Answer::Late);
         }
-        if !round.first.contains_key(&who) {
+        let round = self.rounds.get_mut(&epoch).unwrap();
+        if !round.committed.contains_key(&who) {
             round.abstained.insert(who);
         }
         self.decide();
@@ -231,12 +370,29 @@ impl Quorum {
         self.decide();
     }
 
+    /// Closes a commit phase in which nobody is waited for any more.
+    fn close_if_all(&mut self, epoch: u64) {
+        let (relied_on, round) = (self.relied_on(epoch), &self.rounds[&epoch]);
+        let (mut silent, mut abstained) = (false, false);
+        for operator in relied_on.into_iter().filter(|o| !round.committed.contains_key(o)) {
+            // Who left a commitment unopened may have been cut off, and has its time again.
+            let left = round.unreliable.contains(&operator);
+            let unable = round.abstained.contains(&operator) && !left;
+            (silent, abstained) = (silent || !unable, abstained || unable);
+        }
+        let quorum = self.committed(epoch);
+        if self.is_open(epoch) && !silent && (quorum || !abstained) && round.any() {
+            self.close(epoch);
+        }
+    }
+
     /// Takes the decision that the votes of the epoch that is asked allow.
     fn decide(&mut self) {
         let Some(epoch) = self.voting else { return };
+        self.close_if_all(epoch);
         let (stakes, round) = (&self.epochs[&epoch], &self.rounds[&epoch]);
         let signed = |verdict| sum(stakes, &round.voters(verdict));
-        let silent = sum(stakes, &round.silent());
+        let silent = sum(stakes, &round.outstanding());
         let has = |verdict: &Verdict| is_two_thirds(signed(*verdict), stakes);
         if let Some(verdict) = Verdict::ALL.into_iter().find(has) {
             self.decided.push((epoch, verdict));
@@ -245,26 +401,91 @@ impl Quorum {
             self.named = (verdict == Verdict::Invalid).then(|| self.most_named(epoch));
             return;
         }
+        if round.phase == VotePhase::Over && round.sittings < SITTINGS_MAX {
+            let voted = round.first.keys().copied().collect::<BTreeSet<_>>();
+            let all: BTreeSet<usize> = (0..OPERATORS).collect();
+            let rest: BTreeSet<usize> = &(&all - &voted) - &round.excluded;
+            let rest = sum(stakes, &rest);
+            if Verdict::ALL.into_iter().any(|v| is_two_thirds(signed(v) + rest, stakes)) {
+                return self.reopen(epoch);
+            }
+        }
         let could = |verdict: Verdict| is_two_thirds(signed(verdict) + silent, stakes);
         self.held |= !Verdict::ALL.into_iter().any(could);
     }
 
+    /// Another sitting for whoever has no vote yet.
+    fn reopen(&mut self, epoch: u64) {
+        let round = self.rounds.get_mut(&epoch).unwrap();
+        let missing = round.unopened();
+        round.committed.retain(|operator, _| !missing.contains(operator));
+        round.unreliable.extend(missing);
+        round.before = round.committed.keys().copied().collect();
+        round.unreliable = &round.unreliable - &round.before;
+        round.sittings += 1;
+        round.phase = VotePhase::Committing;
+        (self.opened_at, self.cap_at) = (self.now, self.now + COMMIT_CAP_MS);
+        self.decide();
+    }
+
+    /// When a vote's reveal phase ends by itself.
+    fn reveals_end(round: &Ballots) -> Option<u64> {
+        let VotePhase::Revealing { since } = round.phase else { return None };
+        Some(since.get() - START.get() + REVEAL_CAP_MS)
+    }
+
+    /// The next time at which something is due, if it is not after `end`.
+    fn next_due(&self, end: u64) -> Option<u64> {
+        let overdue = self.opened_at + VOTE_TIMEOUT_MS;
+        let linger = self.lingers.first().map(|(at, _)| *at);
+        let reveals = self.rounds.values().filter_map(Self::reveals_end);
+        let cap = self.voting.map(|_| self.cap_at);
+        let due = [Some(overdue), linger, cap, self.over_at].into_iter().flatten().chain(reveals);
+        due.filter(|at| (self.now + 1..=end).contains(at)).min()
+    }
+
     fn pass(&mut self, ms: u64) {
         let end = self.now + ms;
-        let overdue = self.opened_at + VOTE_TIMEOUT_MS;
-        if self.is_undecided() && overdue <= end && self.over_at.is_none_or(|at| overdue <= at) {
+        while let Some(at) = self.next_due(end) {
+            self.now = at;
+            self.fire();
+        }
+        self.now = end;
+    }
+
+    /// Everything that is due now, in the order of the timers; then what follows from it.
+    fn fire(&mut self) {
+        if self.is_undecided() && self.opened_at + VOTE_TIMEOUT_MS <= self.now {
             self.held = true;
         }
-        if let Some(at) = self.over_at.filter(|at| *at <= end) {
-            (self.now, self.over_at) = (at, None);
+        while let Some((_, epoch)) = self.lingers.first().copied().filter(|(at, _)| *at <= self.now)
+        {
+            self.lingers.pop_first();
+            if self.is_open(epoch) && self.committed(epoch) && self.rounds[&epoch].any() {
+                self.close(epoch);
+            }
+        }
+        if let Some(epoch) = self.voting.filter(|_| self.cap_at <= self.now) {
+            self.cap_at += COMMIT_CAP_MS;
+            if self.is_open(epoch) && self.rounds[&epoch].any() {
+                self.close(epoch);
+            }
+        }
+        for round in self.rounds.values_mut() {
+            if Self::reveals_end(round).is_some_and(|at| at <= self.now) {
+                round.abstained.extend(round.unopened());
+                round.phase = VotePhase::Over;
+            }
+        }
+        if self.over_at.is_some_and(|at| at <= self.now) {
+            self.over_at = None;
             let newest = self.newest();
             let asked = self.rounds.last_key_value().map(|(epoch, _)| *epoch);
             if asked < Some(newest) && !self.is_refused() {
                 self.open(newest);
             }
-            self.pass(end - at);
         }
-        self.now = end;
+        self.decide();
     }
 
     /// The segment that most stake against the statement names first.
@@ -306,22 +527,62 @@ impl ReferenceStateMachine for QuorumModel {
             .filter(|(operator, epoch)| quorum.member(*epoch, *operator))
             .collect();
         if !members.is_empty() {
-            let verdict = prop_oneof![2 => Just(Verdict::Valid), 1 => Just(Verdict::Invalid)];
+            let verdict = prop_oneof![Just(Verdict::Valid), Just(Verdict::Invalid)];
             let segment = prop_oneof![8 => 0..SEGMENTS, 1 => Just(SEGMENTS)];
             let excludable = members.clone();
+            let commit = |from: Vec<(usize, u64)>| {
+                (select(from), verdict.clone()).prop_map(|((operator, epoch), verdict)| {
+                    Do::Commit { operator, epoch, verdict }
+                })
+            };
+            // Mostly what moves the vote on.
+            let missing: Vec<(usize, u64)> = (members.iter().copied())
+                .filter(|(operator, epoch)| {
+                    let round = quorum.rounds.get(epoch);
+                    let sealed = round.is_some_and(|round| !round.committed.contains_key(operator));
+                    sealed && quorum.is_open(*epoch)
+                })
+                .collect();
+            if !missing.is_empty() {
+                kinds.push((14, commit(missing).boxed()));
+            }
+            let anybody = commit(members.clone());
+            let committed: Vec<(usize, u64, Verdict)> = (quorum.rounds.iter())
+                .flat_map(|(epoch, round)| {
+                    let unopened = round.unopened();
+                    let set = round.committed.iter().filter(move |(who, _)| unopened.contains(who));
+                    let closed = round.phase != VotePhase::Committing;
+                    set.filter(move |_| closed).map(|(who, verdict)| (*who, *epoch, *verdict))
+                })
+                .collect();
+            if !committed.is_empty() {
+                let salt = prop_oneof![12 => Just(Hidden::Right), 1 => Just(Hidden::Wrong)];
+                let open = (select(committed), segment.clone(), salt).prop_map(
+                    |((operator, epoch, verdict), segment, salt)| Do::Reveal {
+                        operator,
+                        epoch,
+                        verdict,
+                        segment,
+                        salt,
+                    },
+                );
+                kinds.push((14, open.boxed()));
+            }
             let vote = (select(members), verdict, segment).prop_map(
-                |((operator, epoch), verdict, segment)| Do::Vote {
+                |((operator, epoch), verdict, segment)| Do::Reveal {
                     operator,
                     epoch,
                     verdict,
                     segment,
+                    salt: Hidden::Right,
                 },
             );
             let abstain = (0..OPERATORS, 1..=quorum.newest())
                 .prop_map(|(operator, epoch)| Do::Abstain { operator, epoch });
             let exclude =
                 select(excludable).prop_map(|(operator, epoch)| Do::Exclude { operator, epoch });
-            kinds.push((12, vote.boxed()));
+            kinds.push((2, anybody.boxed()));
+            kinds.push((2, vote.boxed()));
             kinds.push((1, exclude.boxed()));
             kinds.push((2, abstain.boxed()));
         }
@@ -330,9 +591,9 @@ impl ReferenceStateMachine for QuorumModel {
 
     fn preconditions(quorum: &Quorum, input: &Do) -> bool {
         match input {
-            Do::Vote { operator, epoch, .. } | Do::Exclude { operator, epoch } => {
-                quorum.member(*epoch, *operator)
-            }
+            Do::Commit { operator, epoch, .. }
+            | Do::Reveal { operator, epoch, .. }
+            | Do::Exclude { operator, epoch } => quorum.member(*epoch, *operator),
             Do::Abstain { epoch, .. } => *epoch <= quorum.newest(),
             Do::Epoch { stakes } => quorum.newest() < EPOCHS_MAX && stakes.iter().sum::<u128>() > 0,
             Do::Pass { .. } => true,
@@ -343,8 +604,11 @@ impl ReferenceStateMachine for QuorumModel {
         quorum.said = Ok(Answer::Done);
         match input {
             Do::Epoch { stakes } => quorum.epoch(stakes),
-            Do::Vote { operator, epoch, verdict, segment } => {
-                quorum.said = quorum.vote(*operator, *epoch, *verdict, *segment);
+            Do::Commit { operator, epoch, verdict } => {
+                quorum.said = quorum.commit(*operator, *epoch, *verdict);
+            }
+            Do::Reveal { operator, epoch, verdict, segment, salt } => {
+                quorum.said = quorum.reveal(*operator, *epoch, (*verdict, *segment), *salt);
             }
             Do::Abstain { operator, epoch } => quorum.said = quorum.abstain(*operator, *epoch),
             Do::Exclude { operator, epoch } => quorum.exclude(*operator, *epoch),
@@ -365,6 +629,9 @@ static BASE: LazyLock<Base> = LazyLock::new(|| {
     let mut world = World::with(|config| {
         config.vote_timeout_ms = VOTE_TIMEOUT_MS;
         config.epoch_grace_ms = EPOCH_GRACE_MS;
+        config.commit_linger_ms = COMMIT_LINGER_MS;
+        config.commit_cap_ms = COMMIT_CAP_MS;
+        config.reveal_cap_ms = REVEAL_CAP_MS;
     });
     world.connect(0, 8);
     let deadline = UnixSeconds::new(START.as_seconds().get() + 1_000_000);
@@ -420,12 +687,30 @@ impl QuorumTable {
                 let number = known.map_or(1, |epoch| epoch.get() + 1);
                 Input::EpochFinal { keys: keys_of(number, stakes) }
             }
-            Do::Vote { operator, epoch, verdict, segment } => {
+            Do::Commit { operator: index, epoch, verdict } => {
+                let vote = self.signed(*index, *epoch, *verdict);
+                let cast = *vote.vote();
+                let epochs = &self.world.network.state().epochs;
+                let network = epochs[&cast.epoch].table().network();
+                let sealed = SealedVote {
+                    operator: operator(*index),
+                    epoch: cast.epoch,
+                    table: cast.table,
+                    statement: BASE.statement,
+                    commitment: commitment_to(network, vote.signed(), &salt(*index)),
+                };
+                Input::CommitReceived { sealed }
+            }
+            Do::Reveal { operator, epoch, verdict, segment, salt: hidden } => {
                 let vote = self.signed(*operator, *epoch, *verdict);
                 let reason = "the claim differs".into();
                 let detail = InvalidDetail { segment: *segment, reason };
                 let detail = (*verdict == Verdict::Invalid).then_some(detail);
-                Input::VoteReceived { vote, detail }
+                let salt = match hidden {
+                    Hidden::Right => salt(*operator),
+                    Hidden::Wrong => salt(*operator + 1),
+                };
+                Input::VoteReceived { vote, detail, salt }
             }
             Do::Abstain { operator: index, epoch } => Input::Abstained {
                 operator: operator(*index),
@@ -475,6 +760,21 @@ fn check_round(ballots: &Ballots, stakes: &Stakes, round: &Round) {
     assert_eq!(evidence, ballots.both.iter().map(|index| operator(*index)).collect());
 }
 
+fn check_sealed(ballots: &Ballots, round: Option<&SealedRound>) {
+    let round = round.cloned().unwrap_or_default();
+    assert_eq!(round.phase, ballots.phase);
+    let who =
+        |operators: Vec<&usize>| operators.into_iter().map(|o| operator(*o)).collect::<Vec<_>>();
+    assert_eq!(
+        (round.sittings, round.unreliable.len()),
+        (ballots.sittings, ballots.unreliable.len())
+    );
+    let committed: Vec<_> = round.commitments.keys().copied().collect();
+    assert_eq!(committed, who(ballots.committed.keys().collect()));
+    let late: Vec<_> = round.late.keys().copied().collect();
+    assert_eq!(late, who(ballots.late.keys().collect()));
+}
+
 struct QuorumTest;
 
 impl StateMachineTest for QuorumTest {
@@ -501,6 +801,7 @@ impl StateMachineTest for QuorumTest {
         for (epoch, ballots) in &quorum.rounds {
             let round = &book.rounds[&EpochNumber::new(*epoch)];
             check_round(ballots, &quorum.epochs[epoch], round);
+            check_sealed(ballots, state.sealed.round(BASE.statement, EpochNumber::new(*epoch)));
         }
         // A decision is written down once, by the vote that makes it.
         assert_eq!(table.decided, quorum.decided);
@@ -530,28 +831,37 @@ prop_state_machine! {
     fn two_thirds_of_one_epoch_decide_once(sequential 1..=INPUTS_MAX => QuorumTest);
 }
 
-/// Late votes complete an invalid quorum of an old epoch that names another segment: the prover
-/// whom the deciding epoch names is the one to blame.
+/// Votes that are opened after the roll complete an invalid quorum of the old epoch that names
+/// another segment: the prover whom the deciding epoch names is the one to blame.
 #[test]
 fn the_epoch_that_decides_names_the_segment() {
-    let invalid =
-        |operator, epoch, segment| Do::Vote { operator, epoch, verdict: Verdict::Invalid, segment };
+    let verdict = Verdict::Invalid;
+    let commit = |operator, epoch| Do::Commit { operator, epoch, verdict };
+    let salt = Hidden::Right;
+    let reveal = |operator, epoch, segment| Do::Reveal { operator, epoch, verdict, segment, salt };
     let stakes = [1, 1, 1, 0, 0];
     let inputs = vec![
         Do::Epoch { stakes },
         Do::Epoch { stakes },
-        invalid(0, 1, 0),
-        Do::Pass { ms: EPOCH_GRACE_MS },
-        invalid(1, 1, 0),
-        invalid(0, 2, 1),
-        invalid(1, 2, 1),
+        Do::Pass { ms: EPOCH_GRACE_MS - 500 },
+        commit(0, 1),
+        commit(1, 1),
+        Do::Pass { ms: 300 },
+        reveal(0, 1, 0),
+        Do::Pass { ms: 300 },
+        reveal(1, 1, 0),
+        commit(0, 2),
+        commit(1, 2),
+        Do::Pass { ms: 300 },
+        reveal(0, 2, 1),
+        reveal(1, 2, 1),
     ];
     QuorumTest::test_sequential(config(), Quorum::start(), inputs, None);
 }
 
 #[test]
 fn the_model_of_quorums_reaches_both_verdicts_ties_holds_and_second_epochs() {
-    let states = visited::<QuorumModel>(64);
+    let states = visited::<QuorumModel>(512);
     let any = |holds: fn(&Quorum) -> bool| states.iter().any(holds);
     assert!(any(|quorum| quorum.is_refused()));
     assert!(any(|quorum| quorum.voting.is_some() && quorum.held));
@@ -561,6 +871,15 @@ fn the_model_of_quorums_reaches_both_verdicts_ties_holds_and_second_epochs() {
         taken_back.is_some_and(|(at, decided)| at == decided)
     }));
     assert!(any(|quorum| quorum.rounds.values().any(|round| !round.both.is_empty())));
+    let any_round =
+        |holds: fn(&Ballots) -> bool| states.iter().any(|quorum| quorum.rounds.values().any(holds));
+    assert!(any_round(|round| !round.late.is_empty()));
+    assert!(any_round(|round| round.sittings > 0 && !round.unreliable.is_empty()));
+    assert!(any(|quorum| {
+        let sat_again = |(at, _): &(u64, Verdict)| quorum.rounds[at].sittings > 0;
+        quorum.decided.iter().any(sat_again)
+    }));
+    assert!(any_round(|round| round.phase == VotePhase::Over && round.unopened().is_empty()));
     assert!(any(|quorum| quorum.decided.last().is_some_and(|(epoch, verdict)| {
         let stakes = &quorum.epochs[epoch];
         let signed = sum(stakes, &quorum.rounds[epoch].voters(*verdict));

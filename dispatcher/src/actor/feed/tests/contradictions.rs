@@ -10,15 +10,18 @@ use proofgrid_core::network::{
     Device, Effect, IntakeOutcome, InvalidDetail, JobPlan, PlannedSegment, ProgramOffer,
     ProofReport, ProverCapabilities,
 };
+use proofgrid_core::sealed::{Salt, SealedVote, commitment_to};
 use proofgrid_core::statement::{SegmentRecord, Verdict};
 use proofgrid_core::units::{Stake, WorkUnits};
-use proofgrid_core::vote::Vote;
+use proofgrid_core::vote::{VerifiedVote, Vote};
 
 use super::*;
 use crate::testing::{HOME, network};
 
 /// The job's input.
 const INPUT: &[u8] = b"input";
+/// What votes are hidden with.
+const SALT: Salt = Salt::from_bytes([0x5a; 32]);
 /// How many verifiers there are; each has the same stake.
 const MEMBERS: u8 = 4;
 
@@ -142,14 +145,35 @@ impl Voting {
         self.network.state().job(&self.job).unwrap().statement.unwrap()
     }
 
-    fn vote(&mut self, member: u8, verdict: Verdict) {
+    fn signed(&self, member: u8, verdict: Verdict) -> VerifiedVote {
         let (keys, statement) = (keys(), self.statement());
         let table = keys.table();
         let vote = Vote { epoch: table.epoch(), table: table.digest(), statement, verdict };
         let vote = vote.sign(table.network(), operator(member), &secret(member)).verify(&keys);
+        vote.unwrap()
+    }
+
+    /// Everybody commits: this member to the verdict, the others to valid.
+    fn commit(&mut self, member: u8, verdict: Verdict) {
+        for index in 0..4 {
+            let verdict = if index == member { verdict } else { Verdict::Valid };
+            let vote = self.signed(index, verdict);
+            let Vote { epoch, table, statement, .. } = *vote.vote();
+            let commitment = commitment_to(keys().table().network(), vote.signed(), &SALT);
+            let operator = vote.operator();
+            let sealed = SealedVote { operator, epoch, table, statement, commitment };
+            self.apply(Input::CommitReceived { sealed });
+        }
+    }
+
+    fn vote(&mut self, member: u8, verdict: Verdict) {
+        if self.network.state().sealed.rounds().next().is_none() {
+            self.commit(member, verdict);
+        }
+        let vote = self.signed(member, verdict);
         let blamed = verdict == Verdict::Invalid;
         let detail = blamed.then(|| InvalidDetail { segment: 0, reason: "no".into() });
-        self.apply(Input::VoteReceived { vote: vote.unwrap(), detail });
+        self.apply(Input::VoteReceived { vote, detail, salt: SALT });
     }
 
     /// Waits for the batch and attests it.
@@ -175,6 +199,20 @@ impl Voting {
 }
 
 #[test]
+fn nothing_is_said_of_a_commitment_before_the_commit_set_stands() {
+    for verdict in [Verdict::Valid, Verdict::Invalid] {
+        let mut voting = Voting::opened();
+        let vote = voting.signed(0, verdict);
+        let Vote { epoch, table, statement, .. } = *vote.vote();
+        let commitment = commitment_to(keys().table().network(), vote.signed(), &SALT);
+        let operator = vote.operator();
+        let sealed = SealedVote { operator, epoch, table, statement, commitment };
+        voting.apply(Input::CommitReceived { sealed });
+        assert_eq!(voting.said(), [""; 0]);
+    }
+}
+
+#[test]
 fn a_second_vote_for_the_other_verdict_is_told() {
     let mut voting = Voting::opened();
     voting.vote(0, Verdict::Valid);
@@ -184,6 +222,7 @@ fn a_second_vote_for_the_other_verdict_is_told() {
     assert_eq!(
         voting.said(),
         [
+            "4 members committed to their votes and open them".to_owned(),
             format!("{operator} voted valid"),
             format!(
                 "{operator} contradicts itself: it voted valid in epoch 1 and voted invalid in \
