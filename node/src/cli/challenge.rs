@@ -89,7 +89,7 @@ pub struct VoteArgs {
     /// File with a proof of the statement; several may be given.
     #[arg(long)]
     proof: Vec<PathBuf>,
-    /// Address of a verifier's mirror, such as http://verifier.example:7480; several may be given.
+    /// Address of a verifier's mirror, such as `http://verifier.example:7480`; several may be given.
     /// Those of the network file are asked too.
     #[arg(long)]
     mirror: Vec<String>,
