@@ -349,8 +349,6 @@ sol! {
         G2Point key2;
     }
     #[derive(Debug, PartialEq, Eq)]
-    struct Attested { uint256 member; uint8 verdict; BatchLeaf leaf; }
-    #[derive(Debug, PartialEq, Eq)]
     struct JobRequest {
         uint64 nonce;
         bytes32 programId;
@@ -693,7 +691,6 @@ sol! {
         function execute(bytes32 caseId) external;
         function withdraw(address to) external returns (uint256 amount);
         function cases(bytes32 caseId) external view returns (Case memory);
-        function caseIdOf(address operator, bytes32 statement) external pure returns (bytes32);
         function executableAt(bytes32 caseId) external view returns (uint256);
         function credits(address account) external view returns (uint256);
         function rewardToken() external view returns (address);
@@ -743,11 +740,6 @@ sol! {
         function registerJudge(bytes32 program, JudgeKind kind, address verifier) external;
         function commit(bytes32 commitment) external payable;
         function revealVote(Refutation calldata refutation, Vote calldata vote, bytes32 salt) external;
-        function revealAttestation(
-            Refutation calldata refutation,
-            Attested calldata attested,
-            bytes32 salt
-        ) external;
         function revealVotes(
             Statement calldata statement,
             Vote calldata first,

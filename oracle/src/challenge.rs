@@ -13,7 +13,7 @@ use alloy::sol_types::{SolCall, SolEvent};
 use proofgrid_core::crypto::secp::WalletKey;
 use proofgrid_core::epoch::EpochKeys;
 use proofgrid_core::ids::{Address, EpochNumber, ProgramId, StatementDigest};
-use proofgrid_core::statement::{OpenedStatement, Statement, Verdict, segments_tree};
+use proofgrid_core::statement::{OpenedStatement, Statement, segments_tree};
 use proofgrid_core::vote::SignedVote;
 use thiserror::Error;
 use tokio::time::Instant;
@@ -23,7 +23,6 @@ use crate::abi::{
     JudgeKind,
 };
 use crate::contracts::{core_address, evm, g1_signature, g2_key};
-use crate::deploy::LeafPosition;
 use crate::posts::record_words;
 use crate::rpc::{Chain, RpcError};
 use crate::sender::{Gas, SendError, Sender};
@@ -264,21 +263,6 @@ impl Arena {
         Ok(Challenged { outcome, gas_used: receipt.gas_used, receipt })
     }
 
-    /// The case on an operator and a statement, which there is at most one of.
-    ///
-    /// # Errors
-    /// [`ChallengeError::Rpc`].
-    pub async fn case_of(
-        &self,
-        chain: &Chain,
-        operator: Address,
-        statement: StatementDigest,
-    ) -> Result<B256, ChallengeError> {
-        let statement = B256::from(*statement.as_bytes());
-        let call = ISlashingCourt::caseIdOfCall { operator: evm(operator), statement };
-        Ok(chain.view(evm(self.court), &call, BlockId::latest()).await?)
-    }
-
     /// What the court has of a case.
     ///
     /// # Errors
@@ -407,30 +391,6 @@ impl Accusation {
         let vote = signed_vote(vote, keys)?;
         let reveal = IChallengeGame::revealVoteCall { refutation, vote, salt }.abi_encode();
         Ok(Self { reveal: reveal.into() })
-    }
-
-    /// A member is among the signers of a posted certificate that says `valid` of such a statement.
-    ///
-    /// # Errors
-    /// [`ChallengeError::NoSegment`], [`ChallengeError::NotAMember`].
-    pub fn false_attestation(
-        opened: &OpenedStatement,
-        segment: u32,
-        shown: Vec<u8>,
-        (operator, keys, leaf): (Address, &EpochKeys, &LeafPosition),
-        salt: Salt,
-    ) -> Result<Self, ChallengeError> {
-        let (refutation, salt) = (refutation(opened, segment, shown)?, salt.0);
-        let (member, _) = member(operator, keys)?;
-        let leaf = abi::BatchLeaf {
-            root: B256::from(*leaf.root.as_bytes()),
-            count: leaf.count,
-            index: leaf.index,
-            path: leaf.path.iter().map(|node| B256::from(*node)).collect(),
-        };
-        let attested = abi::Attested { member, verdict: Verdict::Valid.code(), leaf };
-        let call = IChallengeGame::revealAttestationCall { refutation, attested, salt };
-        Ok(Self { reveal: call.abi_encode().into() })
     }
 
     /// A key signed both verdicts of one statement.

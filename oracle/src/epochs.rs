@@ -9,7 +9,6 @@ use alloy::eips::BlockId;
 use alloy::sol_types::SolCall;
 use proofgrid_core::crypto::bls::PublicKeyG2;
 use proofgrid_core::ids::EpochNumber;
-use proofgrid_core::network::SubmissionFailure;
 
 use crate::abi::{IEpochTable, IOperatorRegistrar};
 use crate::contracts::{ContractAddresses, evm, g2_bytes, g2_key};
@@ -107,7 +106,7 @@ pub(crate) async fn roster_standing(
     Ok(if due {
         Standing::Open
     } else {
-        needless("the roster is stored, or the set changed again")
+        Standing::void("the roster is stored, or the set changed again")
     })
 }
 
@@ -119,18 +118,14 @@ pub(crate) async fn epoch_standing(
 ) -> Result<Standing, RpcError> {
     let epochs = look(chain, contracts).await?;
     if epochs.newest.saturating_add(1) != epoch.get() {
-        return Ok(needless("the epoch was made by somebody else"));
+        return Ok(Standing::void("the epoch was made by somebody else"));
     }
     let now = chain.latest().await?.timestamp;
     Ok(match epochs.due(now) {
         Due::Epoch => Standing::Open,
         Due::RosterAndEpoch => Standing::Early,
-        Due::Nothing => needless("the newest epoch is young, and the set is the same"),
+        Due::Nothing => Standing::void("the newest epoch is young, and the set is the same"),
     })
-}
-
-fn needless(why: &str) -> Standing {
-    Standing::Void(SubmissionFailure::Refused(why.into()))
 }
 
 /// What the contracts say of epochs, at the head.

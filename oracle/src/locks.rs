@@ -4,7 +4,6 @@
 //! ended. Most locks end with the settlement itself, and then nothing is posted for them.
 
 use alloy::sol_types::SolCall;
-use proofgrid_core::network::SubmissionFailure;
 use proofgrid_proto::convert::AcceptanceOrder;
 
 use crate::abi::{IBonds, JobState, LockState};
@@ -35,17 +34,17 @@ pub(crate) async fn accept_standing(
     calldata: &[u8],
 ) -> Result<Standing, RpcError> {
     let Ok(call) = IBonds::acceptCall::abi_decode_validate(calldata) else {
-        return Ok(needless("the stored call is of another version of the contracts"));
+        return Ok(Standing::void("the stored call is of another version of the contracts"));
     };
     let lock = book.lock(id).await?;
     if !matches!(lock.state, LockState::None | LockState::Penalised) {
-        return Ok(needless("the lease is accepted on the chain"));
+        return Ok(Standing::void("the lease is accepted on the chain"));
     }
     if book.job_state(id.job).await? != JobState::Open {
-        return Ok(needless("the job has ended, or is not on the chain"));
+        return Ok(Standing::void("the job has ended, or is not on the chain"));
     }
     Ok(if book.now().await?.get() > call.deadline {
-        needless("the lease's time to deliver is over")
+        Standing::void("the lease's time to deliver is over")
     } else {
         Standing::Open
     })
@@ -58,9 +57,5 @@ pub(crate) async fn resolve_standing(book: &BondBook, id: LockId) -> Result<Stan
         return Ok(Standing::Early);
     }
     let lock = book.lock(id).await?;
-    Ok(if lock.is_live() { Standing::Open } else { needless("nothing is locked for it") })
-}
-
-fn needless(why: &str) -> Standing {
-    Standing::Void(SubmissionFailure::Refused(why.into()))
+    Ok(if lock.is_live() { Standing::Open } else { Standing::void("nothing is locked for it") })
 }

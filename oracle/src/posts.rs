@@ -65,6 +65,13 @@ pub enum Standing {
     Open,
 }
 
+impl Standing {
+    /// It can never be done, and nothing is wrong with that beyond the reason.
+    pub(crate) fn void(reason: &str) -> Self {
+        Self::Void(SubmissionFailure::Refused(reason.to_owned()))
+    }
+}
+
 /// A certificate as the registry takes it.
 #[must_use]
 pub fn certificate_call(certificate: &Certificate) -> IProofRegistry::attestCall {
@@ -314,12 +321,12 @@ async fn settle_standing(
         }
         JobState::Refunded => {
             let reason = "the job's fee was refunded; there is nothing left to settle";
-            Ok(Standing::Void(SubmissionFailure::Refused(reason.into())))
+            Ok(Standing::void(reason))
         }
         JobState::None => {
             let reason = "the chain has no such job: the block that created it was final and is \
                           gone; the fee is with its requester, who can create the job again";
-            Ok(Standing::Void(SubmissionFailure::Refused(reason.into())))
+            Ok(Standing::void(reason))
         }
         JobState::Open if batch.finality == Finality::Hard => Ok(Standing::Open),
         _ => Ok(Standing::Early),
@@ -375,7 +382,7 @@ async fn direct_standing(
     let record = job_record(chain, &archive.contracts, job).await?;
     if record.state != JobState::Open {
         let reason = "the job is over; there is nothing left to hurry for";
-        return Ok(Standing::Void(SubmissionFailure::Refused(reason.into())));
+        return Ok(Standing::void(reason));
     }
     Ok(Standing::Open)
 }
@@ -412,12 +419,12 @@ async fn hold_standing(
 
 fn needless() -> Standing {
     let reason = "the escrow needs no hold: it can be settled before it can be refunded";
-    Standing::Void(SubmissionFailure::Refused(reason.into()))
+    Standing::void(reason)
 }
 
 fn unreadable() -> Standing {
     let reason = "the stored call is of another version of the contracts";
-    Standing::Void(SubmissionFailure::Refused(reason.into()))
+    Standing::void(reason)
 }
 
 /// At which end a search begins.

@@ -138,6 +138,17 @@ impl DevChain {
         Ok((Arena::of(&self.chain, registry).await?, self.deployment.fee_vault))
     }
 
+    /// What is delegated to an operator, in shares of the network's strategy.
+    ///
+    /// # Errors
+    /// When the chain cannot be asked.
+    pub async fn shares_of(&self, operator: Address) -> anyhow::Result<U256> {
+        let avs = self.deployment.avs();
+        let standing = avs.standing(&self.chain, operator, deploy::VERIFIERS).await?;
+        let (_, shares, _) = standing.strategies.first().context("the network has one strategy")?;
+        Ok(*shares)
+    }
+
     /// First block that an oracle has to read.
     #[must_use]
     pub fn start_block(&self) -> u64 {

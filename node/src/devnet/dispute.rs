@@ -9,7 +9,6 @@ use anyhow::{Context, bail};
 use proofgrid_core::ids::{Address, JobId};
 use proofgrid_core::statement::Verdict;
 use proofgrid_core::vote::SignedVote;
-use proofgrid_oracle::deploy::VERIFIERS;
 use serde::{Deserialize, Serialize};
 
 use super::balance::Balance;
@@ -222,7 +221,7 @@ pub async fn settle(
     devnet.fund(&[challenger], coins(CHALLENGER_COINS)).await?;
     let (arena, vault) = devnet.chain().arena().await?;
     arena.fund_reserve(devnet.chain_mut().deployer(), vault, coins(RESERVE_COINS)).await?;
-    let shares_before = shares(devnet, operator).await?;
+    let shares_before = devnet.chain().shares_of(operator).await?;
     let reward_before = arena.reward_tokens_of(devnet.chain().chain(), challenger).await?;
 
     let (id, who) = (job.to_string(), operator.to_string());
@@ -233,7 +232,7 @@ pub async fn settle(
     let executed: Executed = run_as(devnet, CHALLENGER, &["challenge", "execute", &case]).await?;
     let _sent: serde_json::Value = run_as(devnet, CHALLENGER, &["challenge", "withdraw"]).await?;
 
-    let shares_after = shares(devnet, operator).await?;
+    let shares_after = devnet.chain().shares_of(operator).await?;
     let reward_after = arena.reward_tokens_of(devnet.chain().chain(), challenger).await?;
     let wad = devnet.false_valid_wad();
     let expected = shares_before * U256::from(wad) / U256::from(TOKEN_WEI);
@@ -275,14 +274,6 @@ async fn voted_alone(client: &Client, job: JobId, operator: Address) -> CliResul
         }
     }
     Err(anyhow::anyhow!("{operator} did not vote valid on a refused statement of {job}").into())
-}
-
-async fn shares(devnet: &Devnet, operator: Address) -> anyhow::Result<U256> {
-    let chain = devnet.chain();
-    let avs = chain.deployment().avs();
-    let standing = avs.standing(chain.chain(), operator, VERIFIERS).await?;
-    let (_, shares, _) = standing.strategies.first().context("the network has one strategy")?;
-    Ok(*shares)
 }
 
 async fn wait_for_second(devnet: &Devnet, second: u64) -> anyhow::Result<()> {

@@ -11,7 +11,6 @@ use alloy::primitives::U256;
 use alloy::rpc::types::{Filter, Log};
 use alloy::sol_types::{SolCall, SolEvent};
 use proofgrid_core::ids::{Address, BlockNumber, EpochNumber};
-use proofgrid_core::network::SubmissionFailure;
 
 use super::payroll::Payroll;
 use super::scan::Scan;
@@ -278,13 +277,12 @@ pub(crate) async fn standing(
     epoch: EpochNumber,
     post: &Post,
 ) -> Result<Standing, RpcError> {
-    let void = |why: &str| Ok(Standing::Void(SubmissionFailure::Refused(why.into())));
     let Ok(call) = IFeeVault::distributeCall::abi_decode_validate(&post.calldata) else {
-        return void("the stored call is of another version of the contracts");
+        return Ok(Standing::void("the stored call is of another version of the contracts"));
     };
     for mask in call.masks {
         if pot_of(chain, post.contract, epoch, mask).await?.is_zero() {
-            return void("a pot was handed out by somebody else");
+            return Ok(Standing::void("a pot was handed out by somebody else"));
         }
     }
     let vault = evm(post.contract);

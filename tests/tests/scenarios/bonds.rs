@@ -7,7 +7,7 @@ use proofgrid_oracle::deploy::DeployConfig;
 use proofgrid_tests::{NewJob, Scenario};
 use serde_json::Value;
 
-use crate::common::{holds, named, provers, task};
+use crate::common::{holds, named, provers, task, text};
 use crate::deadline::{credit, fund};
 
 /// Exit code of a request that was refused.
@@ -38,9 +38,7 @@ fn bond(scenario: &Scenario, arguments: &[&str], wallet: &str) -> anyhow::Result
     let key = scenario.devnet.layout().key(wallet).display().to_string();
     let all = [["prover", "bond"].as_slice(), arguments, &["--wallet", &key]].concat();
     let output = scenario.cli(&all)?;
-    let text = String::from_utf8_lossy(&output.stdout).into_owned()
-        + &String::from_utf8_lossy(&output.stderr);
-    Ok((output.status.code().context("it ended by itself")?, text))
+    Ok((output.status.code().context("it ended by itself")?, text(&output)))
 }
 
 fn bond_of(scenario: &Scenario, prover: &str) -> anyhow::Result<Bond> {

@@ -8,9 +8,10 @@ use anyhow::{Context, ensure};
 use proofgrid_core::ids::Address;
 use proofgrid_node::devnet::dispute;
 use proofgrid_node::devnet::network::DevnetOptions;
-use proofgrid_oracle::deploy::VERIFIERS;
 use proofgrid_tests::{NewJob, Scenario};
 use serde_json::Value;
+
+use crate::common::text;
 
 /// Exit codes of the command line.
 const REFUSED: i32 = 3;
@@ -27,16 +28,8 @@ pub fn network(options: &mut DevnetOptions) {
     let _planted = dispute::plan(options);
 }
 
-fn text(output: &Output) -> String {
-    let (out, err) = (&output.stdout, &output.stderr);
-    String::from_utf8_lossy(out).into_owned() + &String::from_utf8_lossy(err)
-}
-
 fn shares(scenario: &Scenario, operator: Address) -> anyhow::Result<U256> {
-    let chain = scenario.devnet.chain();
-    let avs = chain.deployment().avs();
-    let standing = scenario.block_on(avs.standing(chain.chain(), operator, VERIFIERS))?;
-    Ok(standing.strategies.first().context("there is one strategy")?.1)
+    scenario.block_on(scenario.devnet.chain().shares_of(operator))
 }
 
 /// Challenges, as an account that has nothing to do with the network.

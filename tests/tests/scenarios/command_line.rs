@@ -1,17 +1,12 @@
 //! What the README tells a rollup team to type, as it is typed.
 
-use std::process::Output;
-
 use anyhow::ensure;
 use proofgrid_tests::{Scenario, messages};
 
+use crate::common::text;
+
 /// Exit code of a request that was refused.
 const REFUSED: i32 = 3;
-
-fn text(output: &Output) -> String {
-    let (out, err) = (&output.stdout, &output.stderr);
-    String::from_utf8_lossy(out).into_owned() + &String::from_utf8_lossy(err)
-}
 
 /// A job through the contract is waited for although the network does not know it before its block is
 /// final; a wallet that cannot pay for one is named, with what to do.

@@ -1,5 +1,7 @@
 //! What several faults need.
 
+use std::process::Output;
+
 use anyhow::{Context, bail, ensure};
 use proofgrid_core::ids::JobId;
 use proofgrid_node::job_view::{JobView, TaskView};
@@ -81,4 +83,10 @@ pub fn explained(scenario: &Scenario, job: JobId, words: &[&str]) -> anyhow::Res
         ensure!(text.contains(word), "{word:?} is not explained:\n{text}");
     }
     Ok(())
+}
+
+/// What a command printed, to both of its streams.
+pub fn text(output: &Output) -> String {
+    let (out, err) = (&output.stdout, &output.stderr);
+    String::from_utf8_lossy(out).into_owned() + &String::from_utf8_lossy(err)
 }

@@ -4,7 +4,7 @@ use anyhow::{Context, anyhow, ensure};
 use proofgrid_oracle::deploy::DeployConfig;
 use proofgrid_tests::{NewJob, Scenario};
 
-use crate::common::{explained, provers};
+use crate::common::{explained, provers, text};
 
 /// Exit codes of the command line.
 const REFUSED: i32 = 3;
@@ -38,9 +38,7 @@ fn escrow(scenario: &Scenario, arguments: &[&str], wallet: &str) -> anyhow::Resu
     let all: Vec<&str> =
         ["escrow"].iter().chain(arguments).copied().chain(["--wallet", &key]).collect();
     let output = scenario.cli(&all)?;
-    let text = String::from_utf8_lossy(&output.stdout).into_owned()
-        + &String::from_utf8_lossy(&output.stderr);
-    Ok((output.status.code().context("it ended by itself")?, text))
+    Ok((output.status.code().context("it ended by itself")?, text(&output)))
 }
 
 /// A job that is settled is paid once, and is not refunded.

@@ -2,7 +2,6 @@
 //! restaking core, a line of a distribution, and coins.
 
 use std::collections::BTreeMap;
-use std::process::Output;
 
 use alloy_primitives::U256;
 use anyhow::{Context, ensure};
@@ -12,6 +11,8 @@ use proofgrid_oracle::contracts::evm;
 use proofgrid_tests::{Scenario, messages};
 use serde_json::Value;
 
+use crate::common::text;
+
 /// Exit code of a request that was refused.
 const REFUSED: i32 = 3;
 /// Exit code of a file that does not verify.
@@ -20,11 +21,6 @@ const INVALID: i32 = 5;
 const FEE: u64 = 1_000_000;
 /// The verifiers' part of it, of 10 000.
 const VERIFIER_BPS: u64 = 1_900;
-
-fn text(output: &Output) -> String {
-    let (out, err) = (&output.stdout, &output.stderr);
-    String::from_utf8_lossy(out).into_owned() + &String::from_utf8_lossy(err)
-}
 
 fn json(scenario: &Scenario, arguments: &[&str]) -> anyhow::Result<Value> {
     let output = scenario.cli(&[arguments, &["--output", "json"]].concat())?;

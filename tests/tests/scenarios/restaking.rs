@@ -1,8 +1,6 @@
 //! An operator joins the verifiers and leaves them, by the commands that it would type, and the oracle
 //! makes the epochs that take note of it. Nothing stops meanwhile.
 
-use std::process::Output;
-
 use alloy_primitives::U256;
 use anyhow::{Context, ensure};
 use proofgrid_core::units::Stake;
@@ -12,6 +10,8 @@ use proofgrid_oracle::{deploy, eigenlayer};
 use proofgrid_tests::{NewJob, Scenario};
 use serde_json::Value;
 
+use crate::common::text;
+
 /// Exit code of a request that was refused.
 const REFUSED: i32 = 3;
 /// One token or coin in its smallest unit.
@@ -20,11 +20,6 @@ const WHOLE: u128 = 1_000_000_000_000_000_000;
 const STAKE: Stake = Stake::new(100 * WHOLE);
 /// Longer than an epoch has to last.
 const EPOCH_SECONDS: u64 = 60;
-
-fn text(output: &Output) -> String {
-    let (out, err) = (&output.stdout, &output.stderr);
-    String::from_utf8_lossy(out).into_owned() + &String::from_utf8_lossy(err)
-}
 
 /// Waits for an epoch of so many members, made by the oracle.
 fn wait_for_epoch(scenario: &Scenario, epoch: u64, members: usize) -> anyhow::Result<()> {
