@@ -56,8 +56,12 @@ impl Reading {
 
 /// Milliseconds that sealing added to each of `jobs` statements, one after the other.
 fn added(jobs: usize, away: Option<&str>) -> Vec<f64> {
-    let start = Scenario::start(|options| options.not_started.extend(away.map(str::to_owned)));
-    let mut scenario = start.expect("a network");
+    let mut scenario = Scenario::start(|options| {
+        options.not_started.extend(away.map(str::to_owned));
+        // Every fact is read.
+        options.tuning.snapshot_every_records = 1_000_000_000;
+    })
+    .expect("a network");
     for _ in 0..jobs {
         let job = scenario.submit(&NewJob::fibonacci(scenario.nonce())).expect("accepted");
         scenario.wait_for_state(job, "settled").expect("settled");

@@ -228,6 +228,8 @@ pub fn refused(status: Status) -> ExitError {
     let exit = match status.code() {
         Code::NotFound => Exit::NotFound,
         Code::Unavailable | Code::DeadlineExceeded => Exit::Unreachable,
+        // It was not said by the other side, but by what was to carry its words.
+        _ if std::error::Error::source(&status).is_some() => Exit::Unreachable,
         _ => Exit::Refused,
     };
     let reason = status.metadata().get(REASON_METADATA).and_then(|value| value.to_str().ok());

@@ -1,7 +1,7 @@
 //! What can happen to a process of the network, and to its machine.
 
 use std::ffi::OsStr;
-use std::process::{Command, ExitStatus, Output};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -122,14 +122,29 @@ impl Scenario {
     /// # Errors
     /// When the binary cannot be run.
     pub fn cli<S: AsRef<OsStr>>(&self, arguments: &[S]) -> anyhow::Result<Output> {
-        Command::new(binary()?)
+        self.command(arguments)?.output().context("the binary runs")
+    }
+
+    /// Starts a command of the binary on this network and leaves it running; its output is kept.
+    ///
+    /// # Errors
+    /// When the binary cannot be run.
+    pub fn spawn<S: AsRef<OsStr>>(&self, arguments: &[S]) -> anyhow::Result<Child> {
+        let mut command = self.command(arguments)?;
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.spawn().context("the binary runs")
+    }
+
+    fn command<S: AsRef<OsStr>>(&self, arguments: &[S]) -> anyhow::Result<Command> {
+        let layout = self.devnet.layout();
+        let mut command = Command::new(binary()?);
+        command
             .args(arguments)
             .env_clear()
-            .env("PROOFGRID_NETWORK", self.devnet.layout().network())
-            .env("PROOFGRID_WALLET", self.devnet.layout().key("requester"))
-            .env("PROOFGRID_WALLET_PASSWORD_FILE", self.devnet.layout().password())
-            .output()
-            .context("the binary runs")
+            .env("PROOFGRID_NETWORK", layout.network())
+            .env("PROOFGRID_WALLET", layout.key("requester"))
+            .env("PROOFGRID_WALLET_PASSWORD_FILE", layout.password());
+        Ok(command)
     }
 
     /// Takes a prover out of the rotation or back in, as the network's administrator, once it is there.

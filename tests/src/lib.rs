@@ -146,6 +146,7 @@ pub fn quick() -> Tuning {
         vote_timeout_ms: 6_000,
         attest_timeout_ms: 2_000,
         batch_window_ms: 50,
+        snapshot_every_records: 64,
     }
 }
 

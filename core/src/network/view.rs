@@ -9,7 +9,7 @@ use crate::ids::{
 };
 use crate::job::{JobSpec, TaskKind};
 use crate::statement::{SegmentRecord, Verdict};
-use crate::units::{Millis, Stake, UnixMillis, WorkUnits};
+use crate::units::{ByteCount, Millis, Stake, UnixMillis, WorkUnits};
 
 use super::input::{Inclusion, JobPlan, Provenance};
 use super::live::SchedulerStats;
@@ -45,6 +45,8 @@ pub struct TaskView {
     pub prove_ms: Option<u64>,
     /// Its record, once accepted.
     pub record: Option<SegmentRecord>,
+    /// Length of its accepted proof, while that is stored.
+    pub proof_bytes: Option<ByteCount>,
     /// Whether its proof is at intake.
     pub at_intake: bool,
     /// Estimated end of the running lease's work, if the prover was measured.
@@ -294,6 +296,7 @@ impl Network {
             progress: None,
             prove_ms: None,
             record: None,
+            proof_bytes: None,
             at_intake: task.tries.iter().any(|found| found.at_intake.is_some()),
             expected_at: None,
         };
@@ -316,6 +319,7 @@ impl Network {
                     .find(|found| found.outcome == TryOutcome::Accepted)
                     .and_then(|found| found.prove_ms);
                 view.record = Some(record.clone());
+                view.proof_bytes = self.state.blobs.get(&record.proof).map(|blob| blob.bytes);
             }
             _ => {}
         }

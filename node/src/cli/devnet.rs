@@ -12,6 +12,7 @@ use crate::devnet::demo::{self, DemoOptions};
 use crate::devnet::layout::NETWORK_FILE;
 use crate::devnet::network::{Devnet, DevnetOptions, REQUESTER};
 use crate::devnet::rewards::pay_out;
+use crate::devnet::supervisor::Supervisor;
 use crate::exit::{CliResult, Exit, WithExit, fail};
 use crate::network_file::NetworkFile;
 use crate::output::{self, Format};
@@ -23,7 +24,7 @@ const POLL: std::time::Duration = std::time::Duration::from_millis(500);
 /// `devnet` commands.
 #[derive(Debug, Subcommand)]
 pub enum DevnetCommand {
-    /// Start a network and leave it running until Ctrl-C.
+    /// Start a network and leave it running until Ctrl-C; processes that are killed come back.
     Up {
         /// What to start.
         #[command(flatten)]
@@ -133,7 +134,7 @@ async fn pay_rewards(dir: &Path, output: Format) -> CliResult {
     Ok(())
 }
 
-/// Runs until it is dropped or a process ends by itself.
+/// Runs until it is dropped. What ends by itself is started again.
 async fn up(options: DevnetOptions) -> CliResult {
     let mut devnet = Devnet::start(options, &output::line).await?;
     let layout = devnet.layout();
@@ -141,9 +142,12 @@ async fn up(options: DevnetOptions) -> CliResult {
     output::line(&format!("wallet        {}", layout.key(REQUESTER).display()));
     output::line(&format!("password      {}", layout.password().display()));
     output::line(&format!("logs          {}", layout.logs().display()));
-    output::line("running; Ctrl-C ends it");
+    output::line("running; Ctrl-C ends it; what is killed is started again");
+    let mut supervisor = Supervisor::default();
     loop {
         tokio::time::sleep(POLL).await;
-        devnet.check_processes()?;
+        for line in supervisor.look(&mut devnet)? {
+            output::line(&line);
+        }
     }
 }

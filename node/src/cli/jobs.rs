@@ -1,15 +1,15 @@
 //! `status`, `watch`, `explain`, `cancel`: what requesters ask about their jobs.
 
-use futures::StreamExt;
 use proofgrid_core::crypto::eip712::Request;
 use proofgrid_core::ids::JobId;
 use proofgrid_proto::v1;
 use serde::Serialize;
 
+use super::follow::follow;
 use super::{NetworkArgs, WalletArgs};
 use crate::client::{Client, open_wallet, refused, request_expiry, timed};
 use crate::exit::{CliResult, Exit, fail};
-use crate::job_view::{JobView, SubmissionView, TaskView, VotesView, hex0x, percent, word};
+use crate::job_view::{JobView, TaskView, hex0x, percent};
 use crate::output::{self, Format, millis, short};
 use crate::runtime::block_on;
 
@@ -80,46 +80,6 @@ pub fn status(args: &StatusArgs, output: Format) -> CliResult {
     })
 }
 
-/// An event of a job as JSON.
-#[derive(Debug, Serialize)]
-struct EventView {
-    sequence: u64,
-    time_unix_ms: u64,
-    state: String,
-    text: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    task: Option<TaskView>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    votes: Option<VotesView>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    submission: Option<SubmissionView>,
-}
-
-impl From<&v1::JobEvent> for EventView {
-    fn from(event: &v1::JobEvent) -> Self {
-        use v1::job_event::Detail;
-        let detail = event.detail.as_ref();
-        Self {
-            sequence: event.sequence,
-            time_unix_ms: event.time_unix_ms,
-            state: word(event.state().as_str_name(), "JOB_STATE_"),
-            text: event.text.clone(),
-            task: match detail {
-                Some(Detail::Task(task)) => Some(task.into()),
-                _ => None,
-            },
-            votes: match detail {
-                Some(Detail::Statement(votes)) => Some(votes.into()),
-                _ => None,
-            },
-            submission: match detail {
-                Some(Detail::Submission(submission)) => Some(submission.into()),
-                _ => None,
-            },
-        }
-    }
-}
-
 /// Prints a job's events, history first, until it ends.
 ///
 /// # Errors
@@ -133,26 +93,6 @@ pub fn watch(args: &JobArgs, output: Format) -> CliResult {
         }
         fail(Exit::JobFailed, format!("the job ended as {}: {}", view.state, view.reason))
     })
-}
-
-/// Prints events until the job ends, then gives the job.
-///
-/// # Errors
-/// When the stream breaks or there is no such job.
-pub async fn follow(client: &Client, job: JobId, output: Format) -> CliResult<JobView> {
-    let mut events = client.watch(job, 0).await?;
-    while let Some(event) = events.next().await {
-        let Some(event) = event.map_err(refused)?.event else { continue };
-        let view = EventView::from(&event);
-        match output {
-            Format::Json => output::json(&view, true)?,
-            Format::Table => {
-                let time = local_time(view.time_unix_ms);
-                output::line(&format!("{time}  {:<14} {}", view.state, view.text));
-            }
-        }
-    }
-    Ok(JobView::from(&client.job(job).await?))
 }
 
 #[derive(Debug, Serialize)]
@@ -286,7 +226,7 @@ fn task_row(task: &TaskView) -> Vec<String> {
     ]
 }
 
-fn local_time(unix_ms: u64) -> String {
+pub(super) fn local_time(unix_ms: u64) -> String {
     i64::try_from(unix_ms)
         .ok()
         .and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok())

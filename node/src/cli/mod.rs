@@ -8,6 +8,7 @@ pub mod doctor;
 pub mod epoch;
 pub mod escrow;
 pub mod estimate;
+pub mod follow;
 pub mod jobs;
 pub mod keys;
 pub mod operator;

@@ -17,7 +17,8 @@ use proofgrid_proofs::program::{Program, Registry};
 use proofgrid_proto::v1;
 use serde::Serialize;
 
-use super::jobs::{follow, print_job};
+use super::follow::follow;
+use super::jobs::print_job;
 use super::{NetworkArgs, WalletArgs};
 use crate::chain;
 use crate::client::{Client, open_wallet, refused, request_expiry, timed, unix_seconds};

@@ -25,6 +25,8 @@ pub struct Tuning {
     pub attest_timeout_ms: u64,
     /// Longest that a statement waits for company in its batch, in milliseconds.
     pub batch_window_ms: u64,
+    /// Fewest records of the dispatcher's journal between two snapshots of it.
+    pub snapshot_every_records: u64,
 }
 
 impl Default for Tuning {
@@ -37,6 +39,7 @@ impl Default for Tuning {
             vote_timeout_ms: 60_000,
             attest_timeout_ms: 5_000,
             batch_window_ms: 200,
+            snapshot_every_records: 64,
         }
     }
 }
@@ -100,7 +103,7 @@ chain_id = {chain}
 address = "{oracle}"
 
 [dispatcher.snapshots]
-every_records = 64
+every_records = {records}
 
 [dispatcher.timing]
 vote_timeout_ms = {vote}
@@ -111,6 +114,7 @@ batch_window_ms = {batch}
                 password = self.layout.password(),
                 server = network.dispatcher_address,
                 judge = tuning.judge_at_intake,
+                records = tuning.snapshot_every_records,
                 heartbeat = tuning.heartbeat_interval_ms,
                 dead = tuning.dead_after_ms,
                 chain = network.home_chain_id,

@@ -16,3 +16,4 @@ pub mod process;
 pub mod progress;
 pub mod rewards;
 pub mod summary;
+pub mod supervisor;

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, ExitStatus};
 use std::time::{Duration, Instant};
 
 use alloy_primitives::U256;
@@ -271,12 +271,16 @@ impl Devnet {
     /// # Errors
     /// When one has.
     pub fn check_processes(&mut self) -> anyhow::Result<()> {
-        for process in self.processes.values_mut() {
-            if let Some(status) = process.ended() {
-                bail!("{} ended ({status})\n{}", process.name(), process.log_tail(20));
-            }
+        if let Some((name, status)) = self.ended().into_iter().next() {
+            bail!("{name} ended ({status})\n{}", self.process(&name)?.log_tail(20));
         }
         Ok(())
+    }
+
+    /// Processes that have ended by themselves, and how.
+    pub fn ended(&mut self) -> Vec<(String, ExitStatus)> {
+        let processes = self.processes.iter_mut();
+        processes.filter_map(|(name, process)| Some((name.clone(), process.ended()?))).collect()
     }
 
     async fn wait_for_epoch(&mut self) -> anyhow::Result<()> {

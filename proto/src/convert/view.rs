@@ -119,6 +119,7 @@ pub fn task_view(task: &TaskView, plan: Option<&JobPlan>) -> v1::Task {
         phase,
         progress_permille: u32::from(done),
         prove_ms: task.prove_ms.unwrap_or(0),
+        proof_bytes: task.proof_bytes.map_or(0, |length| length.get()),
         ..v1::Task::default()
     };
     if task.at_intake {

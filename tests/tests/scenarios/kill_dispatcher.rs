@@ -2,6 +2,7 @@
 //! its submit named.
 
 use std::collections::BTreeSet;
+use std::io::{BufRead, BufReader};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
@@ -83,5 +84,23 @@ pub fn run(scenario: &mut Scenario) -> anyhow::Result<()> {
     let events = scenario.registry_events()?;
     let distinct: BTreeSet<_> = events.iter().collect();
     ensure!(distinct.len() == events.len(), "nothing is stored twice on-chain: {events:#?}");
+    Ok(())
+}
+
+/// Whoever watches a job when the dispatcher is killed goes on watching, and sees each event once.
+pub fn watched(scenario: &mut Scenario) -> anyhow::Result<()> {
+    let job = scenario.submit(&NewJob::slow(scenario.nonce()))?;
+    let mut watching = scenario.spawn(&["watch", &job.to_string(), "--output", "json"])?;
+    let mut events = BufReader::new(watching.stdout.take().context("it is kept")?).lines();
+    let first = events.next().context("what happened so far")??;
+    scenario.devnet.process("dispatcher")?.kill();
+    scenario.devnet.start_role("dispatcher")?;
+    let rest = events.collect::<Result<Vec<String>, _>>()?;
+    let watched = watching.wait_with_output()?;
+    ensure!(watched.status.success(), "it ends with the job: {watched:?}");
+    let last = rest.last().context("it went on")?;
+    ensure!(last.contains(r#""state":"settled""#), "{rest:#?}");
+    let begins = rest.iter().filter(|event| **event == first).count();
+    ensure!(begins == 0, "it does not begin anew: {rest:#?}");
     Ok(())
 }

@@ -64,7 +64,14 @@ fn group(
 
 fn groups() -> Vec<Group> {
     vec![
-        group("dispatcher", usual, [case("kill_dispatcher", kill_dispatcher::run)]),
+        group(
+            "dispatcher",
+            usual,
+            [
+                case("kill_dispatcher", kill_dispatcher::run),
+                case("kill_dispatcher_watched", kill_dispatcher::watched),
+            ],
+        ),
         group("random", usual, [soak("random_faults", random_faults::run)]),
         group(
             "provers",

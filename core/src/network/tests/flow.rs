@@ -23,6 +23,8 @@ fn a_direct_job_settles_and_its_history_tells_how() {
     assert_eq!(world.state(&job), S::Proving);
     world.prove_all(&job);
     assert_eq!(world.state(&job), S::Verifying);
+    let view = world.network.job(&job).unwrap();
+    assert!(view.tasks.iter().all(|task| task.proof_bytes == Some(ByteCount::new(1000))));
     assert!(matches!(&world.effects[..], [.., Effect::OpenVoting { verifiers, .. }, _]
         if verifiers.len() == 4));
     let id = world.certify(&job);
