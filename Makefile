@@ -97,5 +97,6 @@ gen: tools ## Regenerate what is committed: protobuf code, ABIs, shared vectors
 	cd contracts && node abi.js
 
 .PHONY: bench
-bench: ## Full benchmarks (release, minutes); figures go to docs/benchmarks.md
+bench: tools ## Full benchmarks (release, an hour); figures go to docs/benchmarks.md
+	$(CARGO) build --locked --release -p proofgrid-node
 	$(CARGO) bench --locked -p proofgrid-benches

@@ -146,14 +146,16 @@ contract EpochTable is IEpochTable, Ownable2Step {
         Epoch storage record = _known(epoch);
         uint256 numMembers = record.pointer.readNumMembers();
         if (mask == 0 || mask >> numMembers != 0) revert NoSuchMember(mask, numMembers);
-        uint256 before = _excludedOf(record, epoch);
-        uint256 merged = before | mask;
-        if (merged == before) return;
-        bool isOne = merged & (merged - 1) == 0;
-        if (!isOne) _excluded[epoch] = merged;
-        // A place is below 200.
-        record.excluded = isOne ? uint8(Math.log2(merged) + 1) : SEVERAL;
-        emit OperatorsExcluded(epoch, mask, merged);
+        _exclude(epoch, record, mask);
+    }
+
+    /// @inheritdoc IEpochTable
+    function excludeEjected(uint64 epoch, uint256 index) external {
+        Epoch storage record = _known(epoch);
+        (address operator,,) = StoredEpoch.readMember(record.pointer, epoch, index);
+        uint256 ejectedAt = roster.ejectedAt(operator);
+        if (ejectedAt < record.createdAt) revert NotEjected(operator, ejectedAt);
+        _exclude(epoch, record, uint256(1) << index);
     }
 
     /// @inheritdoc IEpochTable
@@ -439,6 +441,18 @@ contract EpochTable is IEpochTable, Ownable2Step {
     /// the table names.
     function _slashableUntil(uint64 snapshotBlock) private view returns (uint256) {
         return uint256(snapshotBlock) + 1 + _lookaheadBlocks;
+    }
+
+    /// @dev Adds members of an epoch to its mask.
+    function _exclude(uint64 epoch, Epoch storage record, uint256 mask) private {
+        uint256 before = _excludedOf(record, epoch);
+        uint256 merged = before | mask;
+        if (merged == before) return;
+        bool isOne = merged & (merged - 1) == 0;
+        if (!isOne) _excluded[epoch] = merged;
+        // A place is below 200.
+        record.excluded = isOne ? uint8(Math.log2(merged) + 1) : SEVERAL;
+        emit OperatorsExcluded(epoch, mask, merged);
     }
 
     /// @dev The excluded members of an epoch.

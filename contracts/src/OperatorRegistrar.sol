@@ -217,6 +217,12 @@ contract OperatorRegistrar is IOperatorRegistrar, Ownable {
         return _keys[_keyDigests[operator]].key2;
     }
 
+    /// @inheritdoc IRoster
+    function ejectedAt(address operator) external view returns (uint256) {
+        uint64 barredUntil = _ejections[operator].barredUntil;
+        return barredUntil == 0 ? 0 : barredUntil - ejectionCooldownSeconds;
+    }
+
     /// @inheritdoc IOperatorRegistrar
     function ejectionOf(address operator) external view returns (Ejection memory) {
         return _ejections[operator];

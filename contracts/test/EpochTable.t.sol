@@ -594,6 +594,45 @@ contract EpochTableTest is Network {
         epochs.exclude(1, 1);
     }
 
+    function test_ExcludeEjected_TheKeyCountsNoMore() external {
+        snapshot();
+        (address operator,,) = epochs.memberAt(1, 2);
+        vm.warp(block.timestamp + 1);
+        operatorSet.setEjectedAt(operator, block.timestamp);
+        operatorSet.quit(operator);
+        vm.expectEmit(address(epochs));
+        emit IEpochTable.OperatorsExcluded(1, 4, 4);
+        epochs.excludeEjected(1, 2);
+        _assertExcluded(4);
+        IProofRegistry.Certificate memory c = certificate(1, ROOT, 1, 0);
+        vm.expectRevert(abi.encodeWithSelector(IProofRegistry.ExcludedSigner.selector, 4));
+        registry.attest(c);
+        vm.recordLogs();
+        epochs.excludeEjected(1, 2);
+        assertEq(vm.getRecordedLogs().length, 0, "again changes nothing");
+    }
+
+    function test_ExcludeEjected_RefusesWhoeverWasNotEjectedSince() external {
+        snapshot();
+        (address back,,) = epochs.memberAt(1, 0);
+        (address left,,) = epochs.memberAt(1, 1);
+        operatorSet.setEjectedAt(back, block.timestamp - 1);
+        // Ejected before this epoch, and back since.
+        vm.expectRevert(
+            abi.encodeWithSelector(IEpochTable.NotEjected.selector, back, block.timestamp - 1)
+        );
+        epochs.excludeEjected(1, 0);
+        // Left by itself: its stake stays at risk for what it signs.
+        operatorSet.quit(left);
+        vm.expectRevert(abi.encodeWithSelector(IEpochTable.NotEjected.selector, left, 0));
+        epochs.excludeEjected(1, 1);
+        vm.expectRevert(abi.encodeWithSelector(IEpochTable.MemberUnknown.selector, 1, 3, 3));
+        epochs.excludeEjected(1, 3);
+        vm.expectRevert(abi.encodeWithSelector(IEpochTable.EpochUnknown.selector, 2));
+        epochs.excludeEjected(2, 0);
+        _assertExcluded(0);
+    }
+
     function test_SetCourt_OnlyOnceByTheOwner() external {
         vm.expectRevert(
             abi.encodeWithSignature("OwnableUnauthorizedAccount(address)", address(this))

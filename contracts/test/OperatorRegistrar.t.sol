@@ -402,6 +402,7 @@ contract OperatorRegistrarTest is RestakedNetwork {
     function test_Eject_TakesOutAfterTheWindow() external {
         _register(ALICE, _possession(ALICE));
         uint64 executableAt = uint64(block.timestamp) + EJECTION_WINDOW;
+        assertEq(registrar.ejectedAt(ALICE), 0, "never before");
         vm.expectEmit(address(registrar));
         emit IOperatorRegistrar.EjectionProposed(ALICE, 1, executableAt);
         registrar.proposeEjection(ALICE);
@@ -421,6 +422,7 @@ contract OperatorRegistrarTest is RestakedNetwork {
         assertTrue(!registrar.isRegistered(ALICE) && !avs.isMember(ALICE, 0), "out");
         assertEq(registrar.version(), 2, "version");
         assertEq(registrar.ejectionOf(ALICE).barredUntil, barredUntil, "barred");
+        assertEq(registrar.ejectedAt(ALICE), executableAt, "since when");
     }
 
     function test_Eject_CooldownBeforeRegistration() external {

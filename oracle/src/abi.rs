@@ -95,6 +95,9 @@ sol! {
         function key2Of(bytes32 keyDigest) external view returns (G2Point memory);
         function stakeOf(address operator, uint32 set) external view returns (uint128);
         function minimumStakeOf(uint32 set) external view returns (uint128);
+        function ejectedAt(address operator) external view returns (uint256);
+        function proposeEjection(address operator) external;
+        function executeEjection(address operator) external;
         error AvsUnknown(address avs);
         error CancelNotSigned(address operator, bytes32 message);
         error CoordinateNotReduced(uint256 coordinate);
@@ -149,6 +152,7 @@ sol! {
             external returns (address pointer);
         function snapshot() external returns (uint64 epoch);
         function exclude(uint64 epoch, uint256 mask) external;
+        function excludeEjected(uint64 epoch, uint256 index) external;
         function setCourt(address court_) external;
         function params() external view returns (EpochParams memory);
         function currentRoster() external view returns (address pointer, uint64 version);
@@ -179,6 +183,7 @@ sol! {
         );
         error MemberUnknown(uint64 epoch, uint256 index, uint256 numMembers);
         error NoSuchMember(uint256 mask, uint256 numMembers);
+        error NotEjected(address operator, uint256 ejectedAt);
         error NotOwnerOrCourt(address caller);
         error OperatorListIncomplete(uint256 expected, uint256 got);
         error OperatorSetTooLarge(uint256 operators, uint256 operatorsMax);

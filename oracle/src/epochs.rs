@@ -12,6 +12,7 @@ use proofgrid_core::ids::EpochNumber;
 
 use crate::abi::{IEpochTable, IOperatorRegistrar};
 use crate::contracts::{ContractAddresses, evm, g2_bytes, g2_key};
+use crate::exclusions;
 use crate::posts::Standing;
 use crate::rpc::{Chain, RpcError};
 use crate::submit::record::{Post, Purpose};
@@ -68,7 +69,8 @@ impl Epochs {
     }
 }
 
-/// What is due, as posts in the order in which they must go out. One look asks for five views.
+/// What is due, as posts in the order in which they must go out. One look asks for five views, and for
+/// more while the operator set is not the newest epoch's.
 ///
 /// # Errors
 /// See [`RpcError`]; [`RpcError::Unusable`] when a registered key is no key.
@@ -78,21 +80,26 @@ pub(crate) async fn due_posts(
 ) -> Result<Vec<Post>, RpcError> {
     let now = chain.latest().await?.timestamp;
     let epochs = look(chain, contracts).await?;
+    let mut posts = Vec::new();
+    if epochs.set_version != epochs.roster_version || !epochs.from_roster {
+        posts = exclusions::due_posts(chain, contracts, epochs.newest).await?;
+    }
     let roll = Post {
         purpose: Purpose::Epoch(EpochNumber::new(epochs.newest.saturating_add(1))),
         contract: contracts.epoch_table,
         calldata: IEpochTable::snapshotCall {}.abi_encode(),
     };
-    Ok(match epochs.due(now) {
-        Due::Nothing => Vec::new(),
-        Due::Epoch => vec![roll],
+    match epochs.due(now) {
+        Due::Nothing => {}
+        Due::Epoch => posts.push(roll),
         Due::RosterAndEpoch => {
             let call = roster_call(chain, contracts).await?;
             let purpose = Purpose::Roster(epochs.set_version);
             let calldata = call.abi_encode();
-            vec![Post { purpose, contract: contracts.epoch_table, calldata }, roll]
+            posts.extend([Post { purpose, contract: contracts.epoch_table, calldata }, roll]);
         }
-    })
+    }
+    Ok(posts)
 }
 
 /// A roster is due while it is of the present set and nobody has stored it.

@@ -21,6 +21,7 @@ pub mod deploy;
 pub mod direct;
 pub mod eigenlayer;
 pub mod epochs;
+mod exclusions;
 pub mod finality;
 pub mod keeper;
 pub mod key;

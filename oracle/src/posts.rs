@@ -26,6 +26,7 @@ use crate::bonds::BondBook;
 use crate::challenge::statement_words;
 use crate::contracts::{ContractAddresses, evm, g1_signature, g2_key};
 use crate::epochs;
+use crate::exclusions;
 use crate::locks;
 use crate::rewards::pots;
 use crate::rpc::{Chain, RpcError};
@@ -215,6 +216,9 @@ pub async fn standing(chain: &Chain, archive: &Archive, post: &Post) -> Result<S
         Purpose::Hold(job) => hold_standing(chain, &archive.contracts, job, post).await,
         Purpose::Roster(version) => {
             epochs::roster_standing(chain, &archive.contracts, version).await
+        }
+        Purpose::Exclusion { epoch, member } => {
+            exclusions::standing(chain, &archive.contracts, epoch, member).await
         }
         Purpose::Epoch(epoch) => epochs::epoch_standing(chain, &archive.contracts, epoch).await,
         Purpose::Distribute(epoch) => pots::standing(chain, &archive.contracts, epoch, post).await,

@@ -86,6 +86,8 @@ interface IEpochTable {
     error MemberUnknown(uint64 epoch, uint256 index, uint256 numMembers);
     /// @notice Only the owner and the court may do this.
     error NotOwnerOrCourt(address caller);
+    /// @notice The member was not ejected since the epoch began; 0 if it never was.
+    error NotEjected(address operator, uint256 ejectedAt);
     /// @notice It was set before and cannot be changed.
     error AlreadySet(address current);
     /// @notice An address that must not be zero is zero.
@@ -120,6 +122,10 @@ interface IEpochTable {
     /// @dev WARNING: owner and court only. Excluding more than a third of the stake stops
     /// attestations of the epoch.
     function exclude(uint64 epoch, uint256 mask) external;
+
+    /// @notice Sets the bit of the member at a place, whose ejection was completed after the epoch
+    /// began: its key counts no more, although the next epoch is not there yet. Anyone may call it.
+    function excludeEjected(uint64 epoch, uint256 index) external;
 
     /// @notice Gives the court the power to exclude, once and for good.
     /// @dev WARNING: owner only.

@@ -20,4 +20,7 @@ interface IRoster {
 
     /// @notice The G2 key of an operator. Reverts for one that is not in the set.
     function registeredKey2(address operator) external view returns (G2Point memory);
+
+    /// @notice When an operator's last ejection was completed, in seconds; 0 if there was none.
+    function ejectedAt(address operator) external view returns (uint256);
 }

@@ -29,6 +29,8 @@ contract OperatorSet is IRoster, IStakeSource {
     uint256 public answersMissing;
 
     mapping(address operator => bool inSet) public isInSet;
+    /// @inheritdoc IRoster
+    mapping(address operator => uint256 time) public ejectedAt;
     mapping(address operator => Stake stake) private _stakes;
     mapping(address operator => G1Point key) private _keys1;
     mapping(address operator => G2Point key) private _keys2;
@@ -50,6 +52,10 @@ contract OperatorSet is IRoster, IStakeSource {
         isInSet[operator] = true;
         (_keys1[operator], _keys2[operator]) = (key1, key2);
         ++version;
+    }
+
+    function setEjectedAt(address operator, uint256 time) external {
+        ejectedAt[operator] = time;
     }
 
     function quit(address operator) external {

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use borsh::{BorshDeserialize, BorshSerialize};
 use proofgrid_core::ids::{
-    Address, CertificateId, ChainId, EpochNumber, JobId, StatementDigest, TxHash,
+    Address, CertificateId, ChainId, EpochNumber, JobId, MemberIndex, StatementDigest, TxHash,
 };
 use proofgrid_core::network::{SubmissionFailure, SubmissionSubject};
 use proofgrid_store::lock::LockedFile;
@@ -60,6 +60,13 @@ pub enum Purpose {
     Accept(LockId),
     /// `resolve` of the lock that it made.
     Resolve(LockId),
+    /// `excludeEjected` of a member of an epoch.
+    Exclusion {
+        /// The epoch.
+        epoch: EpochNumber,
+        /// The member's place in it.
+        member: MemberIndex,
+    },
 }
 
 impl Purpose {
@@ -77,7 +84,8 @@ impl Purpose {
             | Self::Epoch(_)
             | Self::Distribute(_)
             | Self::Accept(_)
-            | Self::Resolve(_) => None,
+            | Self::Resolve(_)
+            | Self::Exclusion { .. } => None,
         }
     }
 

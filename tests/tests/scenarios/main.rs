@@ -209,7 +209,8 @@ fn groups() -> Vec<Group> {
             usual,
             [
                 case("operator_joins", restaking::joins_and_leaves),
-                // Moves the clock by a day.
+                case("operator_ejected", restaking::ejected),
+                // Moves the clock by a day, and sends as the owner from another process.
                 case("pay_day", pay_day::run),
             ],
         ),

@@ -6,6 +6,7 @@ use anyhow::{Context, ensure};
 use proofgrid_core::units::Stake;
 use proofgrid_node::cli::keys::new_bls;
 use proofgrid_node::keystore::{SCRYPT_LOG_N_LIGHT, read_password};
+use proofgrid_oracle::abi::{IEpochTable, IOperatorRegistrar};
 use proofgrid_oracle::{deploy, eigenlayer};
 use proofgrid_tests::{NewJob, Scenario};
 use serde_json::Value;
@@ -18,6 +19,8 @@ const REFUSED: i32 = 3;
 const WHOLE: u128 = 1_000_000_000_000_000_000;
 /// What is delegated to the newcomer: below a third of the rest, since no verifier of its own runs.
 const STAKE: Stake = Stake::new(100 * WHOLE);
+/// As long as an operator can answer its ejection.
+const EJECTION_SECONDS: u64 = 600;
 /// Longer than an epoch has to last.
 const EPOCH_SECONDS: u64 = 60;
 
@@ -30,6 +33,17 @@ fn wait_for_epoch(scenario: &Scenario, epoch: u64, members: usize) -> anyhow::Re
         let shown: Value = serde_json::from_slice(&output.stdout)?;
         let listed = shown["table"]["members"].as_array().map_or(0, Vec::len);
         Ok((shown["epoch"] == epoch && listed == members).then_some(()))
+    })
+}
+
+/// The newest epoch's number and the operators of its members, in order.
+fn newest_epoch(scenario: &Scenario) -> anyhow::Result<(u64, Vec<String>)> {
+    scenario.wait_until("a table", || {
+        let output = scenario.cli(&["epoch", "show", "--output", "json"])?;
+        let shown: Value = serde_json::from_slice(&output.stdout)?;
+        let Some(members) = shown["table"]["members"].as_array() else { return Ok(None) };
+        let name = |member: &Value| member["operator"].as_str().map(str::to_owned);
+        Ok(shown["epoch"].as_u64().zip(members.iter().map(name).collect()))
     })
 }
 
@@ -91,5 +105,33 @@ pub fn joins_and_leaves(scenario: &mut Scenario) -> anyhow::Result<()> {
     scenario.advance_chain(EPOCH_SECONDS)?;
     wait_for_epoch(scenario, 3, 4)?;
     ensure!(settles(scenario)? == before, "its stake counts no more");
+    Ok(())
+}
+
+/// Is ejected without an answer: its key counts no more in the running epoch, and is not in the next.
+pub fn ejected(scenario: &mut Scenario) -> anyhow::Result<()> {
+    let (epoch, members) = newest_epoch(scenario)?;
+    let operator = *scenario.devnet.operators().last().context("there are verifiers")?;
+    let place = members.iter().position(|member| *member == operator.to_string());
+    let place = place.context("it is a member")?;
+    let contracts = *scenario.devnet.chain().contracts();
+    let registrar = contracts.operator_registrar;
+    let account = alloy_primitives::Address::from(*operator.as_bytes());
+    let propose = IOperatorRegistrar::proposeEjectionCall { operator: account };
+    let execute = IOperatorRegistrar::executeEjectionCall { operator: account };
+    let handle = scenario.handle();
+    let owner = scenario.devnet.chain_mut().deployer();
+    handle.block_on(owner.execute(registrar, &propose, U256::ZERO))?;
+    scenario.advance_chain(EJECTION_SECONDS)?;
+    let owner = scenario.devnet.chain_mut().deployer();
+    handle.block_on(owner.execute(registrar, &execute, U256::ZERO))?;
+    scenario.wait_until("the ejected member counts no more", || {
+        let anybody = scenario.devnet.chain().sender(&scenario.requester()?)?;
+        let call = IEpochTable::tableAtCall { epoch };
+        let table = handle.block_on(anybody.view(contracts.epoch_table, &call))?;
+        Ok(table.excluded.bit(place).then_some(()))
+    })?;
+    wait_for_epoch(scenario, epoch + 1, members.len() - 1)?;
+    settles(scenario)?;
     Ok(())
 }
