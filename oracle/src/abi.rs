@@ -86,6 +86,12 @@ sol! {
 
     #[derive(Debug, PartialEq, Eq)]
     interface IOperatorRegistrar {
+        struct Ejection {
+            uint64 nonce;
+            uint64 executableAt;
+            uint64 barredUntil;
+            uint64 sparedUntil;
+        }
         constructor(address avs_, RegistrarParams memory params, address owner_);
         function avs() external view returns (address);
         function version() external view returns (uint64);
@@ -96,7 +102,9 @@ sol! {
         function stakeOf(address operator, uint32 set) external view returns (uint128);
         function minimumStakeOf(uint32 set) external view returns (uint128);
         function ejectedAt(address operator) external view returns (uint256);
+        function ejectionOf(address operator) external view returns (Ejection memory);
         function proposeEjection(address operator) external;
+        function cancelEjection(address operator, G1Point calldata signature) external;
         function executeEjection(address operator) external;
         error AvsUnknown(address avs);
         error CancelNotSigned(address operator, bytes32 message);

@@ -20,6 +20,7 @@ pub mod cursor;
 pub mod deploy;
 pub mod direct;
 pub mod eigenlayer;
+pub mod ejections;
 pub mod epochs;
 mod exclusions;
 pub mod finality;

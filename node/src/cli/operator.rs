@@ -8,7 +8,7 @@ use hyper::StatusCode;
 
 use super::doctor::{Finding, report, writable};
 use super::keys::{self, KeysCommand, bls_from};
-use super::restaking::{self, AllocateArgs, OperatorArgs, RegisterArgs, StakeArgs};
+use super::restaking::{self, AllocateArgs, OperatorArgs, RegisterArgs, StakeArgs, StayArgs};
 use super::rewards::{self, RewardsCommand};
 use super::roles::ConfigArgs;
 use crate::client::wallet_from;
@@ -34,6 +34,8 @@ pub enum OperatorCommand {
     Allocate(AllocateArgs),
     /// Leave the verifiers.
     Deregister(OperatorArgs),
+    /// Answer an announced ejection under the verifier's key: it is alive and stays.
+    Stay(StayArgs),
     /// How an operator stands at the restaking core: delegated, allocated, registered.
     Stake(StakeArgs),
     /// What verifying has earned, and its claim.
@@ -52,6 +54,7 @@ pub fn run(command: OperatorCommand, output: Format) -> CliResult {
         OperatorCommand::Register(args) => restaking::register(&args, output),
         OperatorCommand::Allocate(args) => restaking::allocate(&args, output),
         OperatorCommand::Deregister(args) => restaking::deregister(&args, output),
+        OperatorCommand::Stay(args) => restaking::stay(&args, output),
         OperatorCommand::Stake(args) => restaking::stake(&args, output),
         OperatorCommand::Rewards(command) => rewards::run(&command, output),
     }

@@ -4,6 +4,7 @@ use anyhow::{Context, anyhow};
 use proofgrid_core::ids::Address;
 use proofgrid_oracle::deploy::{self, VERIFIERS};
 use proofgrid_oracle::eigenlayer::{self, Avs, OperatorStanding, WHOLE_MAGNITUDE};
+use proofgrid_oracle::ejections::{self, Ejection};
 use proofgrid_oracle::rpc::Chain;
 use proofgrid_oracle::sender::Sender;
 use serde::Serialize;
@@ -49,6 +50,19 @@ pub struct RegisterArgs {
     metadata_uri: Option<String>,
 }
 
+/// `operator stay`.
+#[derive(Debug, clap::Args)]
+pub struct StayArgs {
+    #[command(flatten)]
+    operator: OperatorArgs,
+    /// The verifier's BLS key file.
+    #[arg(long)]
+    bls_key: PathBuf,
+    /// File with the BLS key's password.
+    #[arg(long)]
+    bls_password_file: PathBuf,
+}
+
 /// `operator allocate`.
 #[derive(Debug, clap::Args)]
 pub struct AllocateArgs {
@@ -76,6 +90,9 @@ struct StandingView {
     is_verifier: bool,
     stake: String,
     least_stake: String,
+    /// When the operator is taken out unless it answers, Unix seconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ejected_unix_s: Option<u64>,
     strategies: Vec<StrategyView>,
 }
 
@@ -211,17 +228,47 @@ pub fn deregister(args: &OperatorArgs, output: Format) -> CliResult {
     )
 }
 
+/// Answers the wallet's announced ejection: its verifier is alive.
+///
+/// # Errors
+/// When none is announced, it is too late, or the key is not the registered one.
+pub fn stay(args: &StayArgs, output: Format) -> CliResult {
+    let key = bls_from(&args.bls_key, &args.bls_password_file)?;
+    block_on(async {
+        let mut acting = Acting::open(&args.operator).await?;
+        let (operator, registrar) = (acting.sender.address(), acting.avs.registrar);
+        let found = announced(&acting.chain, registrar, operator).await?;
+        let Some(ejection) = found else {
+            return Err(anyhow!("no ejection of {operator} is announced")).exit(Exit::Refused);
+        };
+        let answered =
+            ejections::answer(&mut acting.sender, registrar, operator, &key, ejection).await;
+        answered.context("the registrar refused the answer").exit(Exit::Refused)
+    })?;
+    said("answered; it stays, and cannot be announced again for the cooldown", output)
+}
+
+async fn announced(
+    chain: &Chain,
+    registrar: Address,
+    operator: Address,
+) -> CliResult<Option<Ejection>> {
+    let asked = ejections::pending(chain, registrar, operator).await;
+    asked.context("the registrar cannot be read").exit(Exit::Unreachable)
+}
+
 /// Shows how an operator stands.
 ///
 /// # Errors
 /// When the chain cannot be asked.
 pub fn stake(args: &StakeArgs, output: Format) -> CliResult {
     let file = NetworkFile::read(&args.network)?;
-    let found = block_on(async {
+    let (found, ejection) = block_on(async {
         let (chain, avs) = find(&file).await?;
-        standing(&chain, &avs, args.operator).await
+        let found = standing(&chain, &avs, args.operator).await?;
+        Ok((found, announced(&chain, avs.registrar, args.operator).await?))
     })?;
-    let view = view(args.operator, &found);
+    let view = view(args.operator, &found, ejection);
     match output {
         Format::Json => output::json(&view, false)?,
         Format::Table => print(&view),
@@ -229,7 +276,11 @@ pub fn stake(args: &StakeArgs, output: Format) -> CliResult {
     Ok(())
 }
 
-fn view(operator: Address, standing: &OperatorStanding) -> StandingView {
+fn view(
+    operator: Address,
+    standing: &OperatorStanding,
+    ejection: Option<Ejection>,
+) -> StandingView {
     let strategy = |(strategy, shares, magnitude): &(Address, _, u64)| StrategyView {
         strategy: strategy.to_string(),
         delegated_shares: format!("{shares}"),
@@ -241,6 +292,7 @@ fn view(operator: Address, standing: &OperatorStanding) -> StandingView {
         is_verifier: standing.is_member,
         stake: standing.stake.to_string(),
         least_stake: standing.minimum.to_string(),
+        ejected_unix_s: ejection.map(|found| found.executable_at.get()),
         strategies: standing.strategies.iter().map(strategy).collect(),
     }
 }
@@ -253,6 +305,14 @@ fn print(view: &StandingView) {
     };
     output::line(&format!("{} {place}", view.operator));
     output::line(&format!("slashable stake {}, least stake {}", view.stake, view.least_stake));
+    if let Some(at) = view.ejected_unix_s {
+        let time = i64::try_from(at).ok().and_then(|at| jiff::Timestamp::from_second(at).ok());
+        let time = time.map_or_else(|| format!("Unix second {at}"), |time| time.to_string());
+        output::line(&format!(
+            "its ejection is announced: from {time} on anybody may take it out; if its verifier is \
+             alive, answer with `proofgrid operator stay`"
+        ));
+    }
     let rows = view.strategies.iter().map(|strategy| {
         vec![
             strategy.strategy.clone(),

@@ -3,6 +3,7 @@
 
 use alloy_primitives::U256;
 use anyhow::{Context, ensure};
+use proofgrid_core::ids::Address;
 use proofgrid_core::units::Stake;
 use proofgrid_node::cli::keys::new_bls;
 use proofgrid_node::keystore::{SCRYPT_LOG_N_LIGHT, read_password};
@@ -21,6 +22,8 @@ const WHOLE: u128 = 1_000_000_000_000_000_000;
 const STAKE: Stake = Stake::new(100 * WHOLE);
 /// As long as an operator can answer its ejection.
 const EJECTION_SECONDS: u64 = 600;
+/// How long it is spared after an answer.
+const COOLDOWN_SECONDS: u64 = 3_600;
 /// Longer than an epoch has to last.
 const EPOCH_SECONDS: u64 = 60;
 
@@ -108,6 +111,27 @@ pub fn joins_and_leaves(scenario: &mut Scenario) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Sees that its ejection is announced, and answers.
+fn stays(scenario: &Scenario, operator: Address) -> anyhow::Result<()> {
+    let layout = scenario.devnet.layout();
+    let name = scenario.devnet.roles().pop().context("there are verifiers")?;
+    let paths = [layout.key(&format!("{name}-operator")), layout.key(&name), layout.password()];
+    let [wallet, bls, password] = paths.map(|path| path.display().to_string());
+    let look = ["operator", "stake", &operator.to_string()];
+    let said = text(&scenario.cli(&look)?);
+    ensure!(said.contains("operator stay"), "it is told what to do: {said}");
+    let stay = ["operator", "stay", "--wallet", &wallet, "--bls-key", &bls];
+    let stay = [stay.as_slice(), &["--bls-password-file", &password]].concat();
+    let output = scenario.cli(&stay)?;
+    ensure!(output.status.success(), "it answers: {}", text(&output));
+    let output = scenario.cli(&stay)?;
+    ensure!(output.status.code() == Some(REFUSED), "nothing is announced: {}", text(&output));
+    let said = text(&scenario.cli(&look)?);
+    ensure!(said.contains("is among the verifiers"), "{said}");
+    ensure!(!said.contains("announced"), "{said}");
+    Ok(())
+}
+
 /// Is ejected without an answer: its key counts no more in the running epoch, and is not in the next.
 pub fn ejected(scenario: &mut Scenario) -> anyhow::Result<()> {
     let (epoch, members) = newest_epoch(scenario)?;
@@ -120,6 +144,10 @@ pub fn ejected(scenario: &mut Scenario) -> anyhow::Result<()> {
     let propose = IOperatorRegistrar::proposeEjectionCall { operator: account };
     let execute = IOperatorRegistrar::executeEjectionCall { operator: account };
     let handle = scenario.handle();
+    let owner = scenario.devnet.chain_mut().deployer();
+    handle.block_on(owner.execute(registrar, &propose, U256::ZERO))?;
+    stays(scenario, operator)?;
+    scenario.advance_chain(COOLDOWN_SECONDS)?;
     let owner = scenario.devnet.chain_mut().deployer();
     handle.block_on(owner.execute(registrar, &propose, U256::ZERO))?;
     scenario.advance_chain(EJECTION_SECONDS)?;
