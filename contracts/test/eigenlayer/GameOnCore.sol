@@ -175,8 +175,14 @@ abstract contract GameOnCore is RestakedNetwork, VectorFile {
         });
     }
 
+    /// @dev What a fault costs, and what of that is the challenger's.
+    function wads() internal pure virtual returns (uint64 fault, uint64 reward) {
+        return (0.5e18, 0.4e18);
+    }
+
     function _courtParams() private pure returns (ISlashingCourt.CourtParams memory) {
-        return ISlashingCourt.CourtParams(address(0x7E70), VETO, 0.5e18, 0.5e18, 0.4e18);
+        (uint64 fault, uint64 reward) = wads();
+        return ISlashingCourt.CourtParams(address(0x7E70), VETO, fault, fault, reward);
     }
 
     function _gameParams() private returns (IChallengeGame.GameParams memory) {
