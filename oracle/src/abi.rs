@@ -362,6 +362,12 @@ sol! {
         G2Point key2;
     }
     #[derive(Debug, PartialEq, Eq)]
+    struct Attested { uint256 member; uint8 verdict; BatchLeaf leaf; }
+    #[derive(Debug, PartialEq, Eq)]
+    enum DemandState { None, Open, Answered, Unanswered }
+    #[derive(Debug, PartialEq, Eq)]
+    struct Demand { address demander; uint64 until; DemandState state; bytes32 proofDigest; }
+    #[derive(Debug, PartialEq, Eq)]
     struct JobRequest {
         uint64 nonce;
         bytes32 programId;
@@ -430,6 +436,8 @@ sol! {
         function challengeGame() external view returns (address);
         function challengeSeconds() external view returns (uint64);
         function provedAt(bytes32 statement) external view returns (uint64);
+        function attestationOf(bytes32 statement, uint8 verdict, BatchLeaf calldata leaf)
+            external view returns (uint64 epoch, uint256 nonSigners, uint64 hardAt);
         error AddressZero();
         error AlreadySet(address current);
         error BatchUnknown(bytes32 root, uint32 count);
@@ -611,6 +619,7 @@ sol! {
             address prover,
             bytes calldata signature
         ) external returns (bytes32 task);
+        function revoke(bytes32 digest) external;
         function deliver(bytes32 jobId, bytes32 task, bytes32 statement) external;
         function resolve(bytes32 jobId, bytes32 task, address prover) external;
         function accounts(address prover) external view returns (Account memory);
@@ -750,6 +759,13 @@ sol! {
             bytes32 indexed commitment,
             bytes32 indexed statement
         );
+        event ProofDemanded(
+            bytes32 indexed statement,
+            uint32 indexed index,
+            bytes32 proofDigest,
+            address demander,
+            uint64 until
+        );
         function registerJudge(bytes32 program, JudgeKind kind, address verifier) external;
         function commit(bytes32 commitment) external payable;
         function revealVote(Refutation calldata refutation, Vote calldata vote, bytes32 salt) external;
@@ -759,6 +775,25 @@ sol! {
             Vote calldata second,
             bytes32 salt
         ) external;
+        function revealAttestation(
+            Refutation calldata refutation,
+            Attested calldata attested,
+            bytes32 salt
+        ) external;
+        function revealVoteAndAttestation(
+            Statement calldata statement,
+            Vote calldata vote,
+            Attested calldata attested,
+            bytes32 salt
+        ) external;
+        function demand(
+            Statement calldata statement,
+            SegmentRecord calldata record,
+            bytes32[] calldata path,
+            BatchLeaf calldata leaf
+        ) external payable;
+        function answer(bytes32 statement, uint32 index, bytes calldata envelope) external;
+        function closeUnanswered(bytes32 statement, uint32 index) external;
         function withdraw(address to) external;
         function commitmentOf(address challenger, bytes calldata revealCall)
             external
@@ -769,7 +804,10 @@ sol! {
             view
             returns (uint64 committedInBlock, uint64 expiresAt);
         function judges(bytes32 program) external view returns (Judge memory);
+        function demands(bytes32 statement, uint32 index) external view returns (Demand memory);
         function bond() external view returns (uint128);
+        function demandBond() external view returns (uint128);
+        function answerSeconds() external view returns (uint64);
         function credits(address account) external view returns (uint256);
         function court() external view returns (address);
         error AlreadyCommitted(address challenger, bytes32 commitment);

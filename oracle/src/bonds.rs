@@ -9,8 +9,8 @@ use alloy::primitives::{B256, Bytes, U256};
 use alloy::rpc::types::{Filter, TransactionReceipt};
 use alloy::sol_types::SolEvent;
 use borsh::{BorshDeserialize, BorshSerialize};
-use proofgrid_core::bond::AcceptedLease;
-use proofgrid_core::ids::{Address, JobId, TaskId};
+use proofgrid_core::bond::{AcceptedLease, BondedLease};
+use proofgrid_core::ids::{Address, ChainContract, JobId, TaskId};
 use proofgrid_core::job::JobSpec;
 use proofgrid_core::units::UnixSeconds;
 use thiserror::Error;
@@ -321,6 +321,26 @@ impl BondBook {
     ) -> Result<TransactionReceipt, BondError> {
         let (job_id, task) = LockId { job, task, prover: sender.address() }.words();
         let call = IBonds::deliverCall { jobId: job_id, task, statement: B256::from(delivered) };
+        Ok(sender.execute(self.bonds, &call, U256::ZERO).await?)
+    }
+
+    /// What a prover signed to accept a lease.
+    #[must_use]
+    pub fn acceptance_digest(&self, lease: &BondedLease) -> [u8; 32] {
+        let (chain, contract) = (self.chain.id(), self.task_manager);
+        lease.message(ChainContract { chain, contract }).digest()
+    }
+
+    /// Takes back an acceptance of the sender that nobody has posted.
+    ///
+    /// # Errors
+    /// See [`BondError`].
+    pub async fn revoke(
+        &self,
+        sender: &mut Sender,
+        acceptance: [u8; 32],
+    ) -> Result<TransactionReceipt, BondError> {
+        let call = IBonds::revokeCall { digest: B256::from(acceptance) };
         Ok(sender.execute(self.bonds, &call, U256::ZERO).await?)
     }
 

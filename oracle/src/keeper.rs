@@ -1,9 +1,13 @@
-//! What a prover's node does about its own locks: it delivers in time, and ends what can be ended.
+//! What a prover's node does about its own locks: it delivers in time, ends what can be ended, and takes
+//! back what it signed for a lease that it does not hold any more.
 //!
 //! Only the prover's own account can deliver, so this runs beside the prover, with a wallet that has
 //! coins for gas. It learns of a lease before the acceptance is said to anybody, and keeps what it
 //! knows on disk: a lock that was made while the node was down is found again. The contract decides
 //! about everything; a call that somebody else has made in the meantime is simply not due any more.
+//!
+//! An acceptance can be posted by whoever has it until its deadline. One whose lease is lost or given up
+//! would bind the bond for work that nobody expects, so it is revoked while it can still be posted.
 
 use std::path::Path;
 use std::time::Duration;
@@ -18,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::abi::{JobState, LockState};
 use crate::bonds::{BondBook, BondError, Lock, LockId};
-use crate::sender::Sender;
+use crate::sender::{SendError, Sender};
 use crate::state_file::{StateFile, StateFileError, StateKind};
 
 /// Time between two looks at the locks.
@@ -34,6 +38,20 @@ const KIND: StateKind = StateKind {
              `prover bond status` shows them",
 };
 
+const GIVEN_UP: StateKind = StateKind {
+    magic: *b"PGGIVE01",
+    remedy: "restore it from a backup, or remove it: an acceptance that was given up can then be \
+             posted until its deadline",
+};
+
+/// An acceptance that the prover does not stand by any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+struct GivenUp {
+    id: LockId,
+    deadline: UnixSeconds,
+    acceptance: [u8; 32],
+}
+
 /// A lock that the prover's signature can make or has made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 struct Kept {
@@ -47,11 +65,15 @@ struct Kept {
 enum News {
     Accepted(LockId, UnixSeconds),
     Proved(JobId, TaskId, [u8; 32]),
+    GivenUp(GivenUp),
 }
 
 /// Tells a keeper what its prover did. Calls never wait.
 #[derive(Debug, Clone)]
-pub struct KeeperHandle(mpsc::Sender<News>);
+pub struct KeeperHandle {
+    book: BondBook,
+    news: mpsc::Sender<News>,
+}
 
 impl KeeperHandle {
     /// The prover signed for a lease.
@@ -64,8 +86,17 @@ impl KeeperHandle {
         self.tell(News::Proved(job, task, leaf));
     }
 
+    /// The prover has no use any more for what it signed.
+    pub fn given_up(&self, accepted: &AcceptedLease) {
+        self.tell(News::GivenUp(GivenUp {
+            id: LockId::of(accepted),
+            deadline: accepted.lease.terms.deadline,
+            acceptance: self.book.acceptance_digest(&accepted.lease),
+        }));
+    }
+
     fn tell(&self, news: News) {
-        if self.0.try_send(news).is_err() {
+        if self.news.try_send(news).is_err() {
             tracing::error!(?news, "the bond's keeper does not listen; see `prover bond status`");
         }
     }
@@ -100,6 +131,14 @@ impl Kept {
     }
 }
 
+impl GivenUp {
+    /// Whether nobody can post it any more, or somebody has: a live lock with its deadline is its own.
+    const fn is_over(&self, lock: &Lock, job: JobState, now: UnixSeconds) -> bool {
+        let posted = lock.is_live() && lock.deadline.get() == self.deadline.get();
+        posted || !matches!(job, JobState::Open) || now.get() > self.deadline.get()
+    }
+}
+
 /// The keeper of one prover's locks.
 #[derive(Debug)]
 pub struct Keeper {
@@ -107,6 +146,8 @@ pub struct Keeper {
     sender: Sender,
     file: StateFile,
     kept: Vec<Kept>,
+    given_up_file: StateFile,
+    given_up: Vec<GivenUp>,
     news: mpsc::Receiver<News>,
 }
 
@@ -122,8 +163,11 @@ impl Keeper {
     ) -> Result<(Self, KeeperHandle), StateFileError> {
         let file = StateFile::new(folder.join("locks"), KIND);
         let kept = file.load()?.unwrap_or_default();
-        let (handle, news) = mpsc::channel(NEWS_MAX);
-        Ok((Self { book, sender, file, kept, news }, KeeperHandle(handle)))
+        let given_up_file = StateFile::new(folder.join("given-up"), GIVEN_UP);
+        let given_up = given_up_file.load()?.unwrap_or_default();
+        let (told, news) = mpsc::channel(NEWS_MAX);
+        let handle = KeeperHandle { book: book.clone(), news: told };
+        Ok((Self { book, sender, file, kept, given_up_file, given_up, news }, handle))
     }
 
     /// The prover.
@@ -171,8 +215,24 @@ impl Keeper {
                     known.leaf = Some(leaf);
                 }
             }
+            News::GivenUp(given_up) => return self.hear_given_up(given_up).await,
         }
         self.store().await;
+    }
+
+    async fn hear_given_up(&mut self, given_up: GivenUp) {
+        if self.given_up.len() >= LOCKS_MAX {
+            tracing::error!(task = %given_up.id.task, "too many acceptances; not taken back");
+            return;
+        }
+        self.given_up.push(given_up);
+        self.store_given_up().await;
+    }
+
+    async fn store_given_up(&self) {
+        if let Err(error) = self.given_up_file.store_async(self.given_up.clone()).await {
+            tracing::error!(%error, "given up is not on disk; a restart would not take it back");
+        }
     }
 
     async fn store(&self) {
@@ -181,8 +241,44 @@ impl Keeper {
         }
     }
 
-    /// One look at every lock.
+    /// One look at every acceptance that was given up, and at every lock.
     pub async fn look(&mut self) {
+        let before = self.given_up.len();
+        for given_up in self.given_up.clone() {
+            match self.take_back(&given_up).await {
+                Ok(true) => self.given_up.retain(|known| *known != given_up),
+                Ok(false) => {}
+                Err(error) => {
+                    tracing::warn!(task = %given_up.id.task, %error, "taken back later");
+                }
+            }
+        }
+        if self.given_up.len() != before {
+            self.store_given_up().await;
+        }
+        self.look_at_locks().await;
+    }
+
+    /// Revokes an acceptance if it can still be posted; whether that is over.
+    async fn take_back(&mut self, given_up: &GivenUp) -> Result<bool, BondError> {
+        let GivenUp { id, acceptance, .. } = given_up;
+        let lock = self.book.lock(*id).await?;
+        let job = self.book.job_state(id.job).await?;
+        if given_up.is_over(&lock, job, self.book.now().await?) {
+            return Ok(true);
+        }
+        match self.book.revoke(&mut self.sender, *acceptance).await {
+            Ok(_) => tracing::info!(task = %id.task, "acceptance revoked"),
+            // The contract refuses it for one reason: it was posted or revoked before.
+            Err(BondError::Send(SendError::WouldRevert { reason, .. })) => {
+                tracing::info!(task = %id.task, reason, "acceptance not revoked");
+            }
+            Err(error) => return Err(error),
+        }
+        Ok(true)
+    }
+
+    async fn look_at_locks(&mut self) {
         let before = self.kept.len();
         for kept in self.kept.clone() {
             match self.advance(&kept).await {
@@ -246,6 +342,28 @@ mod tests {
         assert_eq!(due(LockState::Locked, open, Some(LEAF), 100), Due::Deliver(LEAF));
         assert_eq!(due(LockState::Locked, open, Some(LEAF), 101), Due::Wait, "too late");
         assert_eq!(due(LockState::Delivered, open, Some(LEAF), 1), Due::Wait);
+    }
+
+    #[test]
+    fn an_acceptance_is_taken_back_while_somebody_could_post_it() {
+        let id = LockId {
+            job: JobId::from_bytes([1; 32]),
+            task: TaskId::from_bytes([2; 32]),
+            prover: Address::from_bytes([3; 20]),
+        };
+        let deadline = UnixSeconds::new(100);
+        let given_up = GivenUp { id, deadline, acceptance: LEAF };
+        let is_over = |state: LockState, until: u64, job: JobState, now: u64| {
+            let lock = Lock { id, amount: 1, deadline: UnixSeconds::new(until), state };
+            given_up.is_over(&lock, job, UnixSeconds::new(now))
+        };
+        let open = JobState::Open;
+        assert!(!is_over(LockState::None, 0, open, 100), "anybody may post it");
+        assert!(!is_over(LockState::Locked, 99, open, 1), "another acceptance is posted");
+        assert!(!is_over(LockState::Penalised, 100, open, 1), "a later lease can be posted");
+        assert!(is_over(LockState::Locked, 100, open, 1), "it is posted");
+        assert!(is_over(LockState::None, 0, open, 101), "too late to post it");
+        assert!(is_over(LockState::None, 0, JobState::Settled, 1));
     }
 
     #[test]

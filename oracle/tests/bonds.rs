@@ -257,3 +257,35 @@ async fn the_provers_own_keeper_delivers_what_it_proved_and_knows_it_after_a_res
     // The flat fee of the development network is nothing.
     assert_eq!(book.account(who).await.unwrap(), Account { free: BOND, locked: 0 });
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_provers_own_keeper_takes_back_what_it_gave_up_unless_it_was_posted() {
+    let mut net = Net::start().await;
+    let task_manager = net.deployment.contracts.task_manager;
+    let book = BondBook::of(net.chain.clone(), task_manager).await.unwrap();
+    let prover = Prover::bonded(&net, &book, 70).await;
+    let mut requester = Sender::new(net.chain.clone(), account(&net.chain, 90).await);
+    let [first, second] = [job(&net, &mut requester, 1).await, job(&net, &mut requester, 2).await];
+    let lost = prover.accepts(&net, &first).await;
+    let posted = prover.accepts(&net, &second).await;
+    let folder = tempfile::tempdir().unwrap();
+    let stopped = CancellationToken::new();
+    stopped.cancel();
+    let (keeper, handle) = Keeper::open(book.clone(), prover.sender, folder.path()).unwrap();
+    book.accept(&mut net.owner, &posted).await.unwrap();
+    for accepted in [&lost, &posted] {
+        handle.accepted(accepted);
+        handle.given_up(accepted);
+    }
+    let before = net.sent_by(prover.wallet.address()).await;
+    keeper.run(stopped.clone()).await;
+    assert_eq!(net.sent_by(prover.wallet.address()).await, before + 1, "one of them is revoked");
+    let late = book.accept(&mut net.owner, &lost).await.unwrap_err();
+    assert!(late.to_string().contains("AcceptanceUsed"), "{late}");
+    assert_eq!(book.lock(LockId::of(&posted)).await.unwrap().state, LockState::Locked);
+
+    let own = Sender::new(net.chain.clone(), OracleKey::from_bytes(&[70; 32]).unwrap());
+    let (keeper, _handle) = Keeper::open(book, own, folder.path()).unwrap();
+    keeper.run(stopped).await;
+    assert_eq!(net.sent_by(prover.wallet.address()).await, before + 1, "once");
+}

@@ -33,6 +33,9 @@ pub trait BondPort: fmt::Debug + Send + Sync + 'static {
     /// The task is proved. The digest of the segment's leaf stands for the statement, which is not
     /// there yet.
     fn proved(&self, job: JobId, task: TaskId, leaf: [u8; 32]);
+    /// The task of an accepted lease is not worked on any more, and is not proved. An acceptance that
+    /// nobody has posted is to be taken back: it would bind the bond for nothing.
+    fn given_up(&self, lease: &AcceptedLease);
 }
 
 /// What an operator allows.
@@ -54,6 +57,7 @@ struct Entry {
     work: Option<(JobSpec, u32)>,
     has_input: bool,
     accepted: Option<(LeaseRef, AcceptedLease)>,
+    is_proved: bool,
 }
 
 #[derive(Debug, Default)]
@@ -131,15 +135,19 @@ impl Desk {
 
     /// A task is proved.
     pub fn proved(&self, job: JobId, task: &TaskId, record: &SegmentRecord) {
-        let inner = self.lock();
-        if inner.leases.get(task).is_some_and(|entry| entry.accepted.is_some()) {
+        let mut inner = self.lock();
+        if let Some(entry) = inner.leases.get_mut(task).filter(|entry| entry.accepted.is_some()) {
+            entry.is_proved = true;
             self.stake.port.proved(job, *task, record.leaf());
         }
     }
 
     /// A task is worked on no more.
     pub fn forget(&self, task: &TaskId) {
-        self.lock().leases.remove(task);
+        let gone = self.lock().leases.remove(task);
+        if let Some(Entry { accepted: Some((_, accepted)), is_proved: false, .. }) = gone {
+            self.stake.port.given_up(&accepted);
+        }
     }
 
     fn accept_if_ready(&self, inner: &mut Inner, task: &TaskId) {
@@ -193,6 +201,7 @@ fn entry_of(inner: &mut Inner, lease: LeaseRef) -> Option<&mut Entry> {
         work: None,
         has_input: false,
         accepted: None,
+        is_proved: false,
     });
     entry.lease = lease;
     Some(entry)

@@ -140,6 +140,10 @@ impl BondPort for Port {
     fn proved(&self, job: JobId, task: TaskId, leaf: [u8; 32]) {
         self.0.proved(job, task, leaf);
     }
+
+    fn given_up(&self, lease: &AcceptedLease) {
+        self.0.given_up(lease);
+    }
 }
 
 /// Runs a `prover bond` command.

@@ -27,6 +27,10 @@ impl BondPort for Chain {
     fn proved(&self, _: JobId, _: TaskId, leaf: [u8; 32]) {
         self.0.lock().unwrap().push(format!("proved {leaf:?}"));
     }
+
+    fn given_up(&self, lease: &AcceptedLease) {
+        self.0.lock().unwrap().push(format!("given up {}", lease.lease.terms.amount));
+    }
 }
 
 struct Rig {
@@ -144,6 +148,32 @@ fn it_accepts_with_the_input_in_its_hands_and_not_before() {
     assert_eq!((rig.said(), rig.chain.heard()), (vec![], vec![]), "once");
     rig.desk.proved(work.job, &lease.task, &record());
     assert_eq!(rig.chain.heard(), [format!("proved {:?}", record().leaf())]);
+}
+
+#[test]
+fn what_it_accepted_and_did_not_prove_is_given_up_when_the_task_is_gone() {
+    for proves in [false, true] {
+        let mut rig = Rig::new();
+        let work = assignment(spec());
+        let lease = lease_of(&work);
+        rig.desk.started(&work);
+        rig.desk.asked(lease, terms(5));
+        rig.desk.forget(&lease.task);
+        assert_eq!(rig.chain.heard(), [""; 0], "nothing was signed");
+        rig.desk.started(&work);
+        rig.desk.asked(lease, terms(5));
+        rig.desk.has_input(&lease.task);
+        if proves {
+            rig.desk.proved(work.job, &lease.task, &record());
+        }
+        assert_eq!(rig.said().len(), 1);
+        rig.chain.heard();
+        rig.desk.forget(&lease.task);
+        let expected: &[&str] = if proves { &[] } else { &["given up 5"] };
+        assert_eq!(rig.chain.heard(), expected);
+        rig.desk.forget(&lease.task);
+        assert_eq!(rig.chain.heard(), [""; 0], "once");
+    }
 }
 
 #[test]
