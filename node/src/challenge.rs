@@ -5,16 +5,20 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::{Context, anyhow};
+use proofgrid_core::certificate::{JobCertificate, TrustedEpoch};
 use proofgrid_core::crypto::keccak256;
 use proofgrid_core::crypto::secp::WalletKey;
 use proofgrid_core::epoch::EpochKeys;
-use proofgrid_core::ids::{Address, BlobDigest, EpochNumber, JobId, StatementAttempt};
+use proofgrid_core::ids::{
+    Address, BlobDigest, EpochNumber, JobId, StatementAttempt, StatementDigest,
+};
 use proofgrid_core::limits::PROOF_BYTES_MAX;
 use proofgrid_core::network::StatementEvidence;
-use proofgrid_core::statement::{SegmentRecord, Statement, Verdict};
+use proofgrid_core::statement::{OpenedStatement, Statement, Verdict};
 use proofgrid_core::vote::SignedVote;
 use proofgrid_judge::{Judge, JudgeConfig, JudgeRequest, Judged};
-use proofgrid_oracle::challenge::{Accusation, Arena, ChallengeError, Salt};
+use proofgrid_oracle::challenge::{Accusation, Arena, Attestation, Attested, ChallengeError, Salt};
+use proofgrid_oracle::deploy::LeafPosition;
 use proofgrid_oracle::finality::FinalityPolicy;
 use proofgrid_oracle::mirror;
 use proofgrid_oracle::rpc::Chain;
@@ -70,7 +74,11 @@ pub async fn evidence(client: &Client, job: JobId) -> CliResult<Vec<StatementEvi
 }
 
 impl ProofSources {
-    async fn read(&self, record: &SegmentRecord) -> anyhow::Result<Vec<u8>> {
+    /// The proof with this digest.
+    ///
+    /// # Errors
+    /// When a file cannot be read, or no source has it.
+    pub async fn read(&self, proof: BlobDigest) -> anyhow::Result<Vec<u8>> {
         for file in &self.files {
             let length = std::fs::metadata(file)
                 .with_context(|| format!("cannot read {}", file.display()))?
@@ -82,19 +90,38 @@ impl ProofSources {
             );
             let bytes =
                 std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
-            if BlobDigest::from_bytes(keccak256(&bytes)) == record.proof {
+            if BlobDigest::from_bytes(keccak256(&bytes)) == proof {
                 return Ok(bytes);
             }
         }
-        mirror::read_from_any(&self.mirrors, record.proof).await.map_err(|last| match last {
+        mirror::read_from_any(&self.mirrors, proof).await.map_err(|last| match last {
             Some(error) => error.into(),
             None => anyhow!(
-                "no file holds the proof of segment {}, {}; give it with --proof, or a verifier's \
-                 mirror with --mirror",
-                record.index,
-                record.proof
+                "no file holds the proof {proof}; give it with --proof, or a verifier's mirror with \
+                 --mirror"
             ),
         })
+    }
+}
+
+/// A job's leaf of a certificate, as it was posted.
+#[derive(Debug)]
+pub struct Posted {
+    /// What was attested.
+    pub opened: OpenedStatement,
+    /// As what.
+    pub verdict: Verdict,
+    /// Where it is in its batch.
+    pub leaf: LeafPosition,
+    /// Who signed it, as the registry has it.
+    pub attestation: Attestation,
+}
+
+impl Posted {
+    /// Its statement.
+    #[must_use]
+    pub fn statement(&self) -> StatementDigest {
+        self.opened.statement.digest()
     }
 }
 
@@ -167,7 +194,7 @@ impl Investigation {
                 last = Some(format!("{operator} voted invalid, which is never slashed"));
                 continue;
             }
-            match self.refused_segment(found, sources).await? {
+            match self.refused_segment(&found.opened, sources).await? {
                 Some((segment, shown, why)) => {
                     let keys = self.keys(first.vote.epoch).await?;
                     self.check_judge(&statement, first.vote.epoch).await?;
@@ -194,6 +221,81 @@ impl Investigation {
         fail(Exit::Invalid, format!("nothing to accuse of: {why}"))
     }
 
+    /// A certificate's leaf of its job: the certificate is verified against the epoch's table on the
+    /// chain, and must have been posted.
+    ///
+    /// # Errors
+    /// When it does not verify, was not posted, or the chain cannot be asked.
+    pub async fn posted(&self, found: &JobCertificate) -> CliResult<Posted> {
+        let keys = self.keys(found.certificate.epoch).await?;
+        let table = keys.table();
+        let (_, job) = found
+            .verify(table, TrustedEpoch::Digest(table.digest()))
+            .context("the certificate does not verify")
+            .exit(Exit::Invalid)?;
+        let (root, count) = (found.certificate.root, found.certificate.count);
+        let leaf = LeafPosition { root, count, index: job.leaf_index, path: job.path };
+        let posted = self.arena.attestation(&self.chain, job.statement, job.verdict, &leaf).await;
+        let attestation = posted.map_err(|error| ended(error, Exit::NotFound))?;
+        let (statement, records) =
+            (found.evidence.statement.clone(), found.evidence.segments.clone());
+        let opened = OpenedStatement { statement, records };
+        Ok(Posted { opened, verdict: job.verdict, leaf, attestation })
+    }
+
+    /// What can be proven against an operator by a posted certificate that it signed, and by its
+    /// votes; nothing is sent.
+    ///
+    /// # Errors
+    /// As [`Self::investigate`], and when the operator is not among the certificate's signers.
+    pub async fn investigate_posted(
+        &self,
+        posted: &Posted,
+        votes: &[StatementEvidence],
+        operator: Address,
+        sources: &ProofSources,
+        challenger: &WalletKey,
+    ) -> CliResult<Found> {
+        let (digest, statement) = (posted.statement(), posted.opened.statement.clone());
+        let epoch = posted.attestation.epoch;
+        let keys = self.keys(epoch).await?;
+        let member = keys.table().index_of(operator);
+        let Some(member) = member.filter(|member| posted.attestation.is_signed_by(*member)) else {
+            let why = format!("{operator} is not among the signers of this certificate");
+            return fail(Exit::Invalid, format!("nothing to accuse of: {why}"));
+        };
+        let attested = Attested { member, verdict: posted.verdict, leaf: posted.leaf.clone() };
+        let salt = Salt::derive(challenger, operator, digest);
+        let known = votes.iter().filter(|known| known.opened.statement.digest() == digest);
+        let mut own = known.flat_map(|known| &known.votes).filter(|vote| vote.operator == operator);
+        if let Some(vote) = own.find(|vote| vote.vote.verdict != posted.verdict) {
+            let voted = self.keys(vote.vote.epoch).await?;
+            let against = (vote, &*voted);
+            let accusation =
+                Accusation::vote_and_attestation(&statement, against, &attested, salt)?;
+            let what =
+                format!("{operator} voted for one verdict of {digest} and attested the other");
+            return Ok(Found { accusation, statement, what });
+        }
+        if posted.verdict != Verdict::Valid {
+            let why = format!("{operator} attested invalid, which is never slashed");
+            return fail(Exit::Invalid, format!("nothing to accuse of: {why}"));
+        }
+        let Some((segment, shown, why)) = self.refused_segment(&posted.opened, sources).await?
+        else {
+            let why = "every proof of the statement verifies; an accusation would lose its bond";
+            return fail(Exit::Invalid, format!("nothing to accuse of: {why}"));
+        };
+        self.check_judge(&statement, epoch).await?;
+        let accusation =
+            Accusation::false_attestation(&posted.opened, segment, shown, &attested, salt)?;
+        let what = format!(
+            "{operator} attested valid in epoch {epoch}, with two thirds of the stake; the proof of \
+             segment {segment} is refused: {why}"
+        );
+        Ok(Found { accusation, statement, what })
+    }
+
     async fn keys(&self, epoch: EpochNumber) -> CliResult<Arc<EpochKeys>> {
         let keys = self.view.epoch_keys(epoch).await;
         keys.with_context(|| format!("epoch {epoch} cannot be read")).exit(Exit::Unreachable)
@@ -201,11 +303,7 @@ impl Investigation {
 
     async fn check_judge(&self, statement: &Statement, signed: EpochNumber) -> CliResult {
         let checked = self.arena.check_judge(&self.chain, statement.program, signed).await;
-        checked.map_err(|error| {
-            let unreachable = matches!(error, ChallengeError::Rpc(_));
-            let exit = if unreachable { Exit::Unreachable } else { Exit::Refused };
-            ExitError { exit, error: error.into() }
-        })
+        checked.map_err(|error| ended(error, Exit::Refused))
     }
 
     async fn both_ways(
@@ -224,12 +322,12 @@ impl Investigation {
     /// The first segment whose proof is refused, with the proof and the reason.
     async fn refused_segment(
         &self,
-        found: &StatementEvidence,
+        opened: &OpenedStatement,
         sources: &ProofSources,
     ) -> CliResult<Option<(u32, Vec<u8>, String)>> {
-        let statement = &found.opened.statement;
-        for record in &found.opened.records {
-            let proof = sources.read(record).await.exit(Exit::NotFound)?;
+        let statement = &opened.statement;
+        for record in &opened.records {
+            let proof = sources.read(record.proof).await.exit(Exit::NotFound)?;
             let binding = Binding {
                 job: statement.job,
                 program: statement.program,
@@ -253,4 +351,10 @@ impl Investigation {
         }
         Ok(None)
     }
+}
+
+/// An error of the game with its exit code: `otherwise`, unless the chain could not be asked.
+pub(crate) fn ended(error: ChallengeError, otherwise: Exit) -> ExitError {
+    let unreachable = matches!(error, ChallengeError::Rpc(_));
+    ExitError { exit: if unreachable { Exit::Unreachable } else { otherwise }, error: error.into() }
 }

@@ -4,26 +4,33 @@
 //! Permissionless: whoever holds a signed vote and the refused proof can do this. The chain recomputes
 //! everything; what is built here wrongly costs the challenger its bond and nobody else anything.
 
+mod accusation;
+mod demands;
+
 use std::time::Duration;
 
 use alloy::eips::BlockId;
-use alloy::primitives::{Address as EvmAddress, B256, Bytes, TxKind, U256, keccak256};
+use alloy::primitives::{Address as EvmAddress, B256, TxKind, U256};
 use alloy::rpc::types::TransactionReceipt;
-use alloy::sol_types::{SolCall, SolEvent};
-use proofgrid_core::crypto::secp::WalletKey;
-use proofgrid_core::epoch::EpochKeys;
-use proofgrid_core::ids::{Address, EpochNumber, ProgramId, StatementDigest};
-use proofgrid_core::statement::{OpenedStatement, Statement, segments_tree};
-use proofgrid_core::vote::SignedVote;
+use alloy::sol_types::SolEvent;
+use proofgrid_core::ids::{
+    Address, BatchRoot, EpochNumber, MemberIndex, ProgramId, StatementDigest,
+};
+use proofgrid_core::statement::Verdict;
+use proofgrid_core::units::UnixSeconds;
 use thiserror::Error;
 use tokio::time::Instant;
 
+pub(crate) use self::accusation::statement_words;
+pub use self::accusation::{Accusation, Attested, Salt};
+pub use self::demands::{Demand, DemandId};
+pub(crate) use self::demands::{answer_call, demand_at};
 use crate::abi::{
-    self, CaseState, Fault, IChallengeGame, IDevToken, IFeeVault, IProofRegistry, ISlashingCourt,
+    CaseState, Fault, IChallengeGame, IDevToken, IFeeVault, IProofRegistry, ISlashingCourt, Judge,
     JudgeKind,
 };
-use crate::contracts::{core_address, evm, g1_signature, g2_key};
-use crate::posts::record_words;
+use crate::contracts::{core_address, evm, explain_revert};
+use crate::deploy::LeafPosition;
 use crate::rpc::{Chain, RpcError};
 use crate::sender::{Gas, SendError, Sender};
 
@@ -31,9 +38,6 @@ use crate::sender::{Gas, SendError, Sender};
 const BLOCK_POLL: Duration = Duration::from_millis(250);
 /// Longest wait for that block.
 const BLOCK_TIMEOUT: Duration = Duration::from_secs(120);
-
-/// What no other hash of this crate begins with.
-const SALT_DOMAIN: &[u8] = b"PROOFGRID_CHALLENGE_SALT_V1";
 
 /// Why a challenge did not come about.
 #[derive(Debug, Error)]
@@ -77,6 +81,19 @@ pub enum ChallengeError {
         /// The epoch.
         epoch: EpochNumber,
     },
+    /// The leaf is in no batch that was posted.
+    #[error(
+        "no posted batch has this leaf of {statement} under root {root}: {reason}; take the \
+         certificate that was posted"
+    )]
+    NotPosted {
+        /// The leaf's statement.
+        statement: StatementDigest,
+        /// The batch.
+        root: BatchRoot,
+        /// What the registry said.
+        reason: String,
+    },
     /// No block came.
     #[error("no block followed the commitment within {BLOCK_TIMEOUT:?}; reveal it again later")]
     NoBlock,
@@ -88,40 +105,34 @@ pub enum ChallengeError {
 /// Where faults are proven on a chain, and what an accusation costs until it is decided.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Arena {
+    /// `ProofRegistry`.
+    pub registry: Address,
     /// `ChallengeGame`.
     pub game: Address,
     /// `SlashingCourt`.
     pub court: Address,
     /// The bond of an accusation, in wei. It comes back unless the accusation is wrong.
     pub bond_wei: u128,
+    /// The bond of a demand for a proof's bytes, in wei. It goes to whoever shows them.
+    pub demand_bond_wei: u128,
 }
 
-/// Blinds a commitment: who does not know it cannot tell what is committed to.
-#[derive(Clone, Copy)]
-pub struct Salt(B256);
-
-impl std::fmt::Debug for Salt {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Salt(..)")
-    }
+/// Who signed a posted leaf, and when it is hard.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Attestation {
+    /// The epoch whose members signed.
+    pub epoch: EpochNumber,
+    non_signers: U256,
+    /// The first second in which its batch is hard.
+    pub hard_at: UnixSeconds,
 }
 
-impl Salt {
-    /// The same for the same challenger, operator and statement, so that an accusation that was cut
-    /// off after its commitment is revealed by making it again, and nothing has to be kept meanwhile.
+impl Attestation {
+    /// Whether the member at this place of the epoch's table signed it.
     #[must_use]
-    pub fn derive(challenger: &WalletKey, operator: Address, statement: StatementDigest) -> Self {
-        let secret = challenger.to_bytes();
-        let parts: [&[u8]; 4] =
-            [SALT_DOMAIN, &secret[..], operator.as_bytes(), statement.as_bytes()];
-        Self(keccak256(parts.concat()))
+    pub fn is_signed_by(&self, member: MemberIndex) -> bool {
+        !self.non_signers.bit(member.as_usize())
     }
-}
-
-/// An accusation, ready to be committed to.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Accusation {
-    reveal: Bytes,
 }
 
 /// What the chain said to an accusation.
@@ -194,7 +205,45 @@ impl Arena {
         }
         let court = chain.view(game, &IChallengeGame::courtCall {}, at).await?;
         let bond_wei = chain.view(game, &IChallengeGame::bondCall {}, at).await?;
-        Ok(Self { game: core_address(game), court: core_address(court), bond_wei })
+        let demand_bond_wei = chain.view(game, &IChallengeGame::demandBondCall {}, at).await?;
+        Ok(Self {
+            registry: proof_registry,
+            game: core_address(game),
+            court: core_address(court),
+            bond_wei,
+            demand_bond_wei,
+        })
+    }
+
+    /// Who signed a leaf of a posted batch.
+    ///
+    /// # Errors
+    /// [`ChallengeError::NotPosted`], [`ChallengeError::Rpc`].
+    pub async fn attestation(
+        &self,
+        chain: &Chain,
+        statement: StatementDigest,
+        verdict: Verdict,
+        leaf: &LeafPosition,
+    ) -> Result<Attestation, ChallengeError> {
+        let call = IProofRegistry::attestationOfCall {
+            statement: B256::from(*statement.as_bytes()),
+            verdict: verdict.code(),
+            leaf: leaf.words(),
+        };
+        let found = match chain.view(evm(self.registry), &call, BlockId::latest()).await {
+            Ok(found) => found,
+            Err(RpcError::Refused { message, revert, .. }) => {
+                let reason = explain_revert(&message, revert.as_ref());
+                return Err(ChallengeError::NotPosted { statement, root: leaf.root, reason });
+            }
+            Err(error) => return Err(error.into()),
+        };
+        Ok(Attestation {
+            epoch: EpochNumber::new(found.epoch),
+            non_signers: found.nonSigners,
+            hard_at: UnixSeconds::new(found.hardAt),
+        })
     }
 
     /// Fails if the chain cannot judge what a program's verifiers signed under an epoch.
@@ -207,8 +256,7 @@ impl Arena {
         program: ProgramId,
         signed: EpochNumber,
     ) -> Result<(), ChallengeError> {
-        let call = IChallengeGame::judgesCall { program: B256::from(*program.as_bytes()) };
-        let judge = chain.view(evm(self.game), &call, BlockId::latest()).await?;
+        let judge = self.judge(chain, program).await?;
         if judge.kind != JudgeKind::Proof {
             return Err(ChallengeError::NotJudged(program));
         }
@@ -217,6 +265,19 @@ impl Arena {
             return Err(ChallengeError::JudgeTooYoung { from, signed });
         }
         Ok(())
+    }
+
+    /// Whether proofs of a program can be shown to the chain, and so be demanded.
+    ///
+    /// # Errors
+    /// See [`RpcError`].
+    pub async fn takes_proofs(&self, chain: &Chain, program: ProgramId) -> Result<bool, RpcError> {
+        Ok(self.judge(chain, program).await?.kind == JudgeKind::Proof)
+    }
+
+    async fn judge(&self, chain: &Chain, program: ProgramId) -> Result<Judge, RpcError> {
+        let call = IChallengeGame::judgesCall { program: B256::from(*program.as_bytes()) };
+        chain.view(evm(self.game), &call, BlockId::latest()).await
     }
 
     /// Commits to an accusation with the bond, waits for the next block, and reveals it.
@@ -372,99 +433,6 @@ impl Arena {
         let call = ISlashingCourt::withdrawCall { to: evm(to) };
         Ok(sender.execute(self.court, &call, U256::ZERO).await?)
     }
-}
-
-impl Accusation {
-    /// A member voted `valid` on a statement with a segment whose proof is refused. `shown` is the
-    /// proof's envelope, byte for byte as its digest in the record says.
-    ///
-    /// # Errors
-    /// [`ChallengeError::NoSegment`], [`ChallengeError::NotAMember`].
-    pub fn false_vote(
-        opened: &OpenedStatement,
-        segment: u32,
-        shown: Vec<u8>,
-        (vote, keys): (&SignedVote, &EpochKeys),
-        salt: Salt,
-    ) -> Result<Self, ChallengeError> {
-        let (refutation, salt) = (refutation(opened, segment, shown)?, salt.0);
-        let vote = signed_vote(vote, keys)?;
-        let reveal = IChallengeGame::revealVoteCall { refutation, vote, salt }.abi_encode();
-        Ok(Self { reveal: reveal.into() })
-    }
-
-    /// A key signed both verdicts of one statement.
-    ///
-    /// # Errors
-    /// [`ChallengeError::NotAMember`].
-    pub fn equivocation(
-        statement: &Statement,
-        first: (&SignedVote, &EpochKeys),
-        second: (&SignedVote, &EpochKeys),
-        salt: Salt,
-    ) -> Result<Self, ChallengeError> {
-        let call = IChallengeGame::revealVotesCall {
-            statement: statement_words(statement),
-            first: signed_vote(first.0, first.1)?,
-            second: signed_vote(second.0, second.1)?,
-            salt: salt.0,
-        };
-        Ok(Self { reveal: call.abi_encode().into() })
-    }
-}
-
-fn refutation(
-    opened: &OpenedStatement,
-    index: u32,
-    shown: Vec<u8>,
-) -> Result<abi::Refutation, ChallengeError> {
-    let segments = opened.statement.num_segments;
-    let unknown = ChallengeError::NoSegment { index, segments };
-    let position = usize::try_from(index).ok();
-    let record = position.and_then(|position| opened.records.get(position)).ok_or(unknown)?;
-    let path = segments_tree(&opened.records)
-        .ok()
-        .and_then(|tree| tree.path(index).ok())
-        .ok_or(ChallengeError::NoSegment { index, segments })?;
-    Ok(abi::Refutation {
-        statement: statement_words(&opened.statement),
-        record: record_words(record),
-        path: path.into_iter().map(B256::from).collect(),
-        shown: shown.into(),
-    })
-}
-
-/// A statement as the contracts take it.
-pub(crate) fn statement_words(statement: &Statement) -> abi::Statement {
-    abi::Statement {
-        job: B256::from(*statement.job.as_bytes()),
-        statementAttempt: statement.attempt.get(),
-        programId: B256::from(*statement.program.as_bytes()),
-        manifest: B256::from(*statement.manifest.as_bytes()),
-        claim: B256::from(*statement.claim.as_bytes()),
-        numSegments: statement.num_segments,
-        segmentsRoot: B256::from(*statement.segments_root.as_bytes()),
-    }
-}
-
-/// Position in the table and key of a member.
-fn member(operator: Address, keys: &EpochKeys) -> Result<(U256, abi::G2Point), ChallengeError> {
-    let index = keys.table().index_of(operator);
-    let found = index.and_then(|index| keys.key(index).map(|key| (index, key)));
-    let epoch = keys.table().epoch();
-    let (index, key) = found.ok_or(ChallengeError::NotAMember { operator, epoch })?;
-    Ok((U256::from(index.get()), g2_key(key)))
-}
-
-fn signed_vote(signed: &SignedVote, keys: &EpochKeys) -> Result<abi::Vote, ChallengeError> {
-    let (member, key2) = member(signed.operator, keys)?;
-    Ok(abi::Vote {
-        epoch: signed.vote.epoch.get(),
-        member,
-        verdict: signed.vote.verdict.code(),
-        signature: g1_signature(&signed.signature),
-        key2,
-    })
 }
 
 fn outcome(receipt: &TransactionReceipt) -> Option<Outcome> {

@@ -92,7 +92,8 @@ pub struct OracleConfig {
     #[serde(default = "defaults::distribute_rewards")]
     pub distribute_rewards: bool,
     /// Verifiers' mirrors, where proofs are read that the chain shall judge itself because their job
-    /// is due before its certificate is hard. None: the chain is never asked to.
+    /// is due before its certificate is hard, and that somebody demands on the chain. None: the chain
+    /// is never asked to, and demands are left to others.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub mirror_urls: Vec<String>,
     /// What transactions may cost.

@@ -11,6 +11,7 @@
 //! together.
 
 pub mod abi;
+mod answering;
 pub mod bonds;
 pub mod challenge;
 pub mod config;

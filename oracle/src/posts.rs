@@ -22,6 +22,7 @@ use proofgrid_proto::convert::SettleOrder;
 use thiserror::Error;
 
 use crate::abi::{self, Finality, IProofRegistry, ITaskManager, JobState};
+use crate::answering;
 use crate::bonds::BondBook;
 use crate::challenge::statement_words;
 use crate::contracts::{ContractAddresses, evm, g1_signature, g2_key};
@@ -226,6 +227,7 @@ pub async fn standing(chain: &Chain, archive: &Archive, post: &Post) -> Result<S
             locks::accept_standing(&book(chain, archive, post), lock, &post.calldata).await
         }
         Purpose::Resolve(lock) => locks::resolve_standing(&book(chain, archive, post), lock).await,
+        Purpose::Answer(demand) => answering::answer_standing(chain, post.contract, demand).await,
     }
 }
 
@@ -485,7 +487,11 @@ async fn found(
 
 /// The first block whose time stamp is not before `seconds`. O(log blocks) headers. A block that the
 /// endpoint no longer has is older than what is looked for.
-async fn first_block_at(chain: &Chain, seconds: u64, latest: u64) -> Result<u64, RpcError> {
+pub(crate) async fn first_block_at(
+    chain: &Chain,
+    seconds: u64,
+    latest: u64,
+) -> Result<u64, RpcError> {
     let (mut low, mut high) = (0, latest);
     while low < high {
         let middle = low + (high - low) / 2;

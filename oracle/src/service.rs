@@ -24,6 +24,7 @@ use tokio::sync::{Semaphore, mpsc};
 use tokio::time::{MissedTickBehavior, interval, timeout};
 use tokio_util::sync::CancellationToken;
 
+use crate::answering::Answering;
 use crate::bonds::BondBook;
 use crate::config::{ConfigError, OracleConfig};
 use crate::contracts::{ContractAddresses, check_deployed};
@@ -118,6 +119,7 @@ pub struct Oracle {
     /// The vault's pots, if handing them out is this oracle's part.
     pots: Option<PotBook>,
     mirrors: Vec<String>,
+    scan_blocks_max: u64,
     /// Proofs that were looked for, and where they are announced.
     found: (mpsc::Sender<FoundProof>, mpsc::Receiver<FoundProof>),
     searches: Arc<Semaphore>,
@@ -173,6 +175,7 @@ impl Oracle {
             roll_epochs: config.roll_epochs,
             pots,
             mirrors: config.mirror_urls.clone(),
+            scan_blocks_max: config.scan_blocks_max,
             found: mpsc::channel(SEARCHES_MAX),
             searches: Arc::new(Semaphore::new(SEARCHES_MAX)),
             poll_interval: config.poll_interval(),
@@ -192,6 +195,7 @@ impl Oracle {
     /// # Errors
     /// Only when its own files can no longer be kept.
     pub async fn run(mut self, stop: CancellationToken) -> Result<(), OracleError> {
+        let mut answers = self.answering().start(stop.child_token());
         let hang_up = stop.child_token();
         let mut links = keep_dialled(self.dial.clone(), hang_up);
         let mut clock = interval(self.poll_interval);
@@ -214,10 +218,21 @@ impl Oracle {
                     self.read().await?;
                 }
                 Some(found) = self.found.1.recv() => self.take_on_direct(found).await?,
+                Some(answer) = answers.recv() => self.order(vec![answer]).await?,
                 _ = again.tick() => self.tell_unacknowledged_again().await,
                 _ = rolls.tick() => self.roll_epochs().await?,
                 _ = pays.tick() => self.distribute_rewards().await?,
             }
+        }
+    }
+
+    /// What looks after demands for proofs, beside all other work.
+    fn answering(&self) -> Answering {
+        Answering {
+            chain: self.chain.clone(),
+            proof_registry: self.contracts.proof_registry,
+            scan_blocks_max: self.scan_blocks_max,
+            mirrors: self.mirrors.clone(),
         }
     }
 

@@ -205,8 +205,11 @@ fn money_and_faults_are_as_committed() {
     check_constructor::<ISlashingCourt::constructorCall>(&court);
     let calls = IChallengeGame::IChallengeGameCalls::SIGNATURES;
     let errors = IChallengeGame::IChallengeGameErrors::SIGNATURES;
-    let game = check("ChallengeGame", calls, &[], errors);
+    let events = IChallengeGame::IChallengeGameEvents::SIGNATURES;
+    let game = check("ChallengeGame", calls, events, errors);
     check_constructor::<IChallengeGame::constructorCall>(&game);
+    check_outputs::<IChallengeGame::demandsCall>(&game);
+    check_indexed::<IChallengeGame::ProofDemanded>(&game, &["statement", "index"]);
     let judge = check("Groth16Verifier", &[], &[], &[]);
     check_constructor::<IGroth16Verifier::constructorCall>(&judge);
 }

@@ -158,10 +158,18 @@ pub fn write_files(
     write(EPOCH_TABLE_FILE, table.to_json())
 }
 
+/// The job certificate in a file; what it says is not checked.
+///
+/// # Errors
+/// When it cannot be read or is malformed.
+pub fn of_file(path: &Path) -> CliResult<JobCertificate> {
+    JobCertificate::from_json(&read(path)?)
+        .with_context(|| format!("{} is refused", path.display()))
+        .exit(Exit::Invalid)
+}
+
 fn verify(args: &VerifyArgs, output: Format) -> CliResult {
-    let certificate = JobCertificate::from_json(&read(&args.certificate)?)
-        .with_context(|| format!("{} is refused", args.certificate.display()))
-        .exit(Exit::Invalid)?;
+    let certificate = of_file(&args.certificate)?;
     let table = EpochTable::from_json(&read(&args.epoch_table)?)
         .with_context(|| format!("{} is refused", args.epoch_table.display()))
         .exit(Exit::Invalid)?;

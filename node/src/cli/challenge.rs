@@ -1,19 +1,25 @@
-//! `challenge`: hold a verifier to what it signed. Anybody may; the chain decides.
+//! `challenge`: hold a verifier to what it signed, and a network to the proofs that it attests.
+//! Anybody may; the chain decides.
+
+mod accuse;
+mod demand;
 
 use std::path::PathBuf;
 
 use anyhow::Context;
 use clap::Subcommand;
-use proofgrid_core::ids::{Address, JobId, StatementAttempt};
+use proofgrid_core::ids::{Address, JobId};
 use proofgrid_core::network::StatementEvidence;
 use proofgrid_core::statement::Verdict;
 use proofgrid_oracle::abi::{CaseState, Fault};
-use proofgrid_oracle::challenge::{Arena, Outcome};
+use proofgrid_oracle::challenge::Arena;
 use serde::Serialize;
 
+use self::accuse::{CertificateArgs, VoteArgs};
+use self::demand::{AnswerArgs, CloseArgs, DemandArgs, DemandRow};
 use super::{NetworkArgs, WalletArgs};
 use crate::chain;
-use crate::challenge::{Investigation, ProofSources, Suspicion, evidence};
+use crate::challenge::{ProofSources, evidence};
 use crate::client::{Client, open_wallet};
 use crate::exit::{CliResult, Exit, WithExit, fail};
 use crate::network_file::NetworkFile;
@@ -23,7 +29,7 @@ use crate::runtime::block_on;
 /// `challenge` commands.
 #[derive(Debug, Subcommand)]
 pub enum ChallengeCommand {
-    /// Who signed what of a job's statements.
+    /// Who signed what of a job's statements, and whose proofs are demanded until when.
     Show {
         /// Where the network is.
         #[command(flatten)]
@@ -34,6 +40,16 @@ pub enum ChallengeCommand {
     /// Accuse an operator of a vote: `valid` on a proof that is refused, or both verdicts of one
     /// statement. Judges the proof here first, then commits with a bond and reveals a block later.
     Vote(VoteArgs),
+    /// Accuse an operator of a posted certificate that it signed: `valid` on a proof that is refused,
+    /// or the other verdict than it voted. As careful as `vote`. The case waits for the long veto, and
+    /// the program's manifest is stopped at once: two thirds of the stake signed the same.
+    Certificate(CertificateArgs),
+    /// Demand the bytes of a certified proof that nobody shows, with a bond, while its batch is soft.
+    Demand(DemandArgs),
+    /// Show the bytes of a demanded proof; the demand's bond is yours.
+    Answer(AnswerArgs),
+    /// Withdraw the leaf of a demand that nobody answered in time; anybody may.
+    Close(CloseArgs),
     /// How far a case is.
     Case {
         /// Where the contracts are.
@@ -61,6 +77,25 @@ pub enum ChallengeCommand {
     },
 }
 
+/// Where the bytes of proofs are looked for.
+#[derive(Debug, Clone, clap::Args)]
+pub struct SourceArgs {
+    /// File with a proof of the statement; several may be given.
+    #[arg(long)]
+    proof: Vec<PathBuf>,
+    /// Address of a verifier's mirror, such as `http://verifier.example:7480`; several may be given.
+    /// Those of the network file are asked too.
+    #[arg(long)]
+    mirror: Vec<String>,
+}
+
+impl SourceArgs {
+    fn sources(&self, file: &NetworkFile) -> ProofSources {
+        let mirrors = self.mirror.iter().chain(&file.mirror_urls).cloned().collect();
+        ProofSources { files: self.proof.clone(), mirrors }
+    }
+}
+
 /// Where the contracts are and who acts.
 #[derive(Debug, Clone, clap::Args)]
 pub struct ActArgs {
@@ -70,32 +105,6 @@ pub struct ActArgs {
     /// Who acts.
     #[command(flatten)]
     wallet: WalletArgs,
-}
-
-/// Whom to accuse of what.
-#[derive(Debug, Clone, clap::Args)]
-pub struct VoteArgs {
-    /// Where the contracts are and who accuses.
-    #[command(flatten)]
-    args: ActArgs,
-    /// The job.
-    job: JobId,
-    /// The operator.
-    #[arg(long)]
-    operator: Address,
-    /// Which try of the statement, from 1; the newest that fits if not given.
-    #[arg(long)]
-    statement: Option<u32>,
-    /// File with a proof of the statement; several may be given.
-    #[arg(long)]
-    proof: Vec<PathBuf>,
-    /// Address of a verifier's mirror, such as `http://verifier.example:7480`; several may be given.
-    /// Those of the network file are asked too.
-    #[arg(long)]
-    mirror: Vec<String>,
-    /// Only say what would be accused of; nothing is sent.
-    #[arg(long)]
-    dry_run: bool,
 }
 
 #[derive(Debug, Serialize)]
@@ -108,18 +117,9 @@ struct VoteRow {
 }
 
 #[derive(Debug, Serialize)]
-struct AccusationView {
-    what: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    outcome: Option<&'static str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    case: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    executable_at_unix_s: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    tx_hash: Option<String>,
-    gas_used: u64,
-    bond_wei: String,
+struct ShownView {
+    votes: Vec<VoteRow>,
+    demands: Vec<DemandRow>,
 }
 
 #[derive(Debug, Serialize)]
@@ -155,7 +155,11 @@ struct WithdrawnView {
 pub fn run(command: ChallengeCommand, output: Format) -> CliResult {
     match command {
         ChallengeCommand::Show { network, job } => show(&network, job, output),
-        ChallengeCommand::Vote(args) => accuse(&args, output),
+        ChallengeCommand::Vote(args) => accuse::vote(&args, output),
+        ChallengeCommand::Certificate(args) => accuse::certificate(&args, output),
+        ChallengeCommand::Demand(args) => demand::demand(&args, output),
+        ChallengeCommand::Answer(args) => demand::answer(&args, output),
+        ChallengeCommand::Close(args) => demand::close(&args, output),
         ChallengeCommand::Case { network, case } => {
             case_state(&NetworkFile::read(&network)?, case, output)
         }
@@ -184,13 +188,18 @@ fn rows(statements: &[StatementEvidence]) -> Vec<VoteRow> {
 }
 
 fn show(network: &NetworkArgs, job: JobId, output: Format) -> CliResult {
-    let statements = block_on(async {
+    let file = network.network.as_deref().map(NetworkFile::read).transpose()?;
+    let (votes, demands) = block_on(async {
         let client = Client::connect(network).await?;
-        evidence(&client, job).await
+        let statements = evidence(&client, job).await?;
+        let demands = match &file {
+            Some(file) => demand::of_statements(file, &statements).await?,
+            None => Vec::new(),
+        };
+        Ok((rows(&statements), demands))
     })?;
-    let rows = rows(&statements);
     if output == Format::Json {
-        return Ok(output::json(&rows, false)?);
+        return Ok(output::json(&ShownView { votes, demands }, false)?);
     }
     let cells = |row: &VoteRow| {
         vec![
@@ -202,95 +211,12 @@ fn show(network: &NetworkArgs, job: JobId, output: Format) -> CliResult {
         ]
     };
     let header = ["try", "statement", "epoch", "operator", "voted"];
-    output::line(&output::table(&header, rows.iter().map(cells).collect()).to_string());
-    Ok(())
-}
-
-fn accuse(args: &VoteArgs, output: Format) -> CliResult {
-    let file = NetworkFile::read(&args.args.network)?;
-    let wallet = open_wallet(&args.args.wallet)?;
-    let network = NetworkArgs { network: Some(args.args.network.clone()), dispatcher: None };
-    let mirrors = args.mirror.iter().chain(&file.mirror_urls).cloned().collect();
-    let sources = ProofSources { files: args.proof.clone(), mirrors };
-    let suspicion = Suspicion {
-        job: args.job,
-        operator: args.operator,
-        attempt: args.statement.map(StatementAttempt::new),
-    };
-    let view = block_on(async {
-        let client = Client::connect(&network).await?;
-        let statements = evidence(&client, args.job).await?;
-        let investigation = Investigation::open(&file).await?;
-        let found = investigation.investigate(&statements, suspicion, &sources, &wallet).await?;
-        let arena = investigation.arena;
-        let bond_wei = arena.bond_wei.to_string();
-        if args.dry_run {
-            let (outcome, case, executable_at_unix_s, tx_hash) = (None, None, None, None);
-            let what = found.what;
-            let gas_used = 0;
-            return Ok(AccusationView {
-                what,
-                outcome,
-                case,
-                executable_at_unix_s,
-                tx_hash,
-                gas_used,
-                bond_wei,
-            });
-        }
-        let mut sender = chain::sender(investigation.chain().clone(), &wallet)?;
-        let challenged = arena
-            .accuse(&mut sender, &found.accusation)
-            .await
-            .context("the accusation did not go through; made again, it goes on where it was")
-            .exit(Exit::Refused)?;
-        let (outcome, case) = match challenged.outcome {
-            Outcome::Upheld { case, .. } => ("upheld", Some(case)),
-            Outcome::Duplicate { case } => ("upheld, but somebody was first", Some(case)),
-            Outcome::Rejected => ("rejected", None),
-        };
-        let executable_at_unix_s = match case {
-            Some(case) => Some(arena.case(investigation.chain(), case).await?.executable_at),
-            None => None,
-        };
-        Ok(AccusationView {
-            what: found.what,
-            outcome: Some(outcome),
-            case: case.map(|case| case.to_string()),
-            executable_at_unix_s,
-            tx_hash: Some(challenged.receipt.transaction_hash.to_string()),
-            gas_used: challenged.gas_used,
-            bond_wei,
-        })
-    })?;
-    print_accusation(&view, output)?;
-    if view.outcome == Some("rejected") {
-        return fail(
-            Exit::Invalid,
-            "the chain's judge does not refuse the proof; the bond is lost",
-        );
+    output::line(&output::table(&header, votes.iter().map(cells).collect()).to_string());
+    for row in &demands {
+        output::line(&row.text());
     }
-    Ok(())
-}
-
-fn print_accusation(view: &AccusationView, output: Format) -> CliResult {
-    if output == Format::Json {
-        return Ok(output::json(view, false)?);
-    }
-    output::line(&view.what);
-    match (view.outcome, &view.case) {
-        (None, _) => output::line(&format!(
-            "nothing was sent; an accusation binds {} wei until it is decided",
-            view.bond_wei
-        )),
-        (Some(outcome), Some(case)) => {
-            output::line(&format!("{outcome}: case {case}"));
-            output::line(&format!(
-                "the bond came back; from second {} on: proofgrid challenge execute {case}",
-                view.executable_at_unix_s.unwrap_or_default()
-            ));
-        }
-        (Some(outcome), None) => output::line(outcome),
+    if file.is_none() {
+        output::line("demands for proofs are on the chain: give --network FILE to see them");
     }
     Ok(())
 }

@@ -160,6 +160,18 @@ pub struct LeafPosition {
     pub path: Vec<[u8; 32]>,
 }
 
+impl LeafPosition {
+    /// As the contracts take it.
+    pub(crate) fn words(&self) -> abi::BatchLeaf {
+        abi::BatchLeaf {
+            root: B256::from(*self.root.as_bytes()),
+            count: self.count,
+            index: self.index,
+            path: self.path.iter().map(|node| B256::from(*node)).collect(),
+        }
+    }
+}
+
 /// Whether the registry holds a statement as valid.
 ///
 /// # Errors
@@ -173,12 +185,7 @@ pub async fn is_verified(
 ) -> Result<bool, DeployError> {
     let call = IProofRegistry::isVerifiedCall {
         statement: B256::from(*statement.as_bytes()),
-        leaf: abi::BatchLeaf {
-            root: B256::from(*leaf.root.as_bytes()),
-            count: leaf.count,
-            index: leaf.index,
-            path: leaf.path.iter().map(|node| B256::from(*node)).collect(),
-        },
+        leaf: leaf.words(),
         hard: certainty == Certainty::Hard,
     };
     Ok(sender.view(proof_registry, &call).await?)

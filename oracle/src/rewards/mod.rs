@@ -15,7 +15,7 @@ mod earnings;
 mod payroll;
 pub mod pots;
 pub mod roots;
-mod scan;
+pub(crate) mod scan;
 pub mod submissions;
 mod tree;
 

@@ -9,7 +9,7 @@ const LOGS_MAX: usize = 1_000_000;
 
 /// A way through blocks. Nothing is lost by an error: the next step begins where this one did.
 #[derive(Debug)]
-pub(super) struct Scan {
+pub(crate) struct Scan {
     filter: Filter,
     next: u64,
     last: u64,
@@ -18,17 +18,17 @@ pub(super) struct Scan {
 
 impl Scan {
     /// From one block to another, both included, at most `width` at once and at least one.
-    pub(super) fn new(filter: Filter, first: u64, last: u64, width: u64) -> Self {
+    pub(crate) fn new(filter: Filter, first: u64, last: u64, width: u64) -> Self {
         Self { filter, next: first, last, width: width.max(1) }
     }
 
     /// The first block that was not read yet.
-    pub(super) const fn next(&self) -> u64 {
+    pub(crate) const fn next(&self) -> u64 {
         self.next
     }
 
     /// The next range's logs; `None` at the end. Asks for half as much each time an endpoint refuses.
-    pub(super) async fn step(&mut self, chain: &Chain) -> Result<Option<Vec<Log>>, RpcError> {
+    pub(crate) async fn step(&mut self, chain: &Chain) -> Result<Option<Vec<Log>>, RpcError> {
         while self.next <= self.last {
             let to = self.next.saturating_add(self.width - 1).min(self.last);
             let filter = self.filter.clone().from_block(self.next).to_block(to);
@@ -51,7 +51,7 @@ impl Scan {
     }
 
     /// All logs to the end.
-    pub(super) async fn finish(mut self, chain: &Chain) -> Result<Vec<Log>, RpcError> {
+    pub(crate) async fn finish(mut self, chain: &Chain) -> Result<Vec<Log>, RpcError> {
         let mut all = Vec::new();
         while let Some(logs) = self.step(chain).await? {
             all.extend(logs);

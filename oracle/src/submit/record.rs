@@ -18,6 +18,7 @@ use thiserror::Error;
 
 use super::fees::Offer;
 use crate::bonds::LockId;
+use crate::challenge::DemandId;
 use crate::cursor::BlockRef;
 use crate::publishing::Choice;
 use crate::state_file::{StateFile, StateFileError, StateKind};
@@ -67,6 +68,8 @@ pub enum Purpose {
         /// The member's place in it.
         member: MemberIndex,
     },
+    /// `answer` of a demand for a proof.
+    Answer(DemandId),
 }
 
 impl Purpose {
@@ -85,7 +88,8 @@ impl Purpose {
             | Self::Distribute(_)
             | Self::Accept(_)
             | Self::Resolve(_)
-            | Self::Exclusion { .. } => None,
+            | Self::Exclusion { .. }
+            | Self::Answer(_) => None,
         }
     }
 

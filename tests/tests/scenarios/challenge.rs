@@ -1,7 +1,8 @@
-//! A verifier votes that a false proof is good, alone. An account that nobody knows has it slashed, by
-//! the commands that it would type; accusations of the honest, and repeated ones, come to nothing.
+//! A verifier votes that a false proof is good, alone, or most of them certify it together. An account
+//! that nobody knows has them slashed, by the commands that it would type; accusations of the honest,
+//! and repeated ones, come to nothing.
 
-use std::process::Output;
+use std::process::{Command, Output};
 
 use alloy_primitives::U256;
 use anyhow::{Context, ensure};
@@ -14,10 +15,11 @@ use serde_json::Value;
 use crate::common::text;
 
 /// Exit codes of the command line.
-const REFUSED: i32 = 3;
+pub const REFUSED: i32 = 3;
+pub const NOT_FOUND: i32 = 4;
 const INVALID: i32 = 5;
 /// One token or coin in its smallest unit.
-const WHOLE: u128 = 1_000_000_000_000_000_000;
+pub const WHOLE: u128 = 1_000_000_000_000_000_000;
 /// The bond of an accusation on a development network.
 const BOND: u128 = WHOLE / 10;
 /// The planted verifier's place: the one with the least stake.
@@ -28,30 +30,40 @@ pub fn network(options: &mut DevnetOptions) {
     let _planted = dispute::plan(options);
 }
 
-fn shares(scenario: &Scenario, operator: Address) -> anyhow::Result<U256> {
+/// What is delegated to an operator.
+pub fn shares(scenario: &Scenario, operator: Address) -> anyhow::Result<U256> {
     scenario.block_on(scenario.devnet.chain().shares_of(operator))
 }
 
 /// Challenges, as an account that has nothing to do with the network.
-struct Challenger<'a> {
-    scenario: &'a Scenario,
-    wallet: String,
+pub struct Challenger<'a> {
+    pub scenario: &'a Scenario,
+    name: String,
 }
 
-impl Challenger<'_> {
-    fn run(&self, arguments: &[&str]) -> anyhow::Result<Output> {
-        let with = [&["challenge"], arguments, &["--wallet", &self.wallet]].concat();
+impl<'a> Challenger<'a> {
+    /// With the wallet of this name.
+    pub fn new(scenario: &'a Scenario, name: &str) -> Self {
+        Self { scenario, name: name.to_owned() }
+    }
+
+    /// What `challenge` says to it.
+    pub fn run(&self, arguments: &[&str]) -> anyhow::Result<Output> {
+        let wallet = self.scenario.devnet.layout().key(&self.name).display().to_string();
+        let with = [&["challenge"], arguments, &["--wallet", &wallet]].concat();
         self.scenario.cli(&with)
     }
 
-    fn json(&self, arguments: &[&str]) -> anyhow::Result<Value> {
+    /// The same, which must go well.
+    pub fn json(&self, arguments: &[&str]) -> anyhow::Result<Value> {
         let output = self.run(&[arguments, &["--output", "json"]].concat())?;
         ensure!(output.status.success(), "{arguments:?}: {}", text(&output));
         Ok(serde_json::from_slice(&output.stdout)?)
     }
 
-    fn coins(&self) -> anyhow::Result<U256> {
-        let key = self.scenario.devnet.new_wallet_if_missing("stranger")?;
+    /// Its balance.
+    pub fn coins(&self) -> anyhow::Result<U256> {
+        let key = self.scenario.devnet.new_wallet_if_missing(&self.name)?;
         let sender = self.scenario.devnet.chain().sender(&key)?;
         Ok(self.scenario.block_on(sender.balance_of(key.address()))?)
     }
@@ -77,10 +89,7 @@ pub fn a_false_vote(scenario: &mut Scenario) -> anyhow::Result<()> {
     let guilty = *scenario.devnet.operators().get(PLANTED).context("four verifiers")?;
     let honest = *scenario.devnet.operators().first().context("four verifiers")?;
 
-    let challenger = Challenger {
-        scenario,
-        wallet: scenario.devnet.layout().key("stranger").display().to_string(),
-    };
+    let challenger = Challenger::new(scenario, "stranger");
     let id = job.to_string();
     let shown = scenario.cli(&["challenge", "show", &id])?;
     ensure!(text(&shown).contains(&guilty.to_string()), "its vote is shown: {}", text(&shown));
@@ -118,4 +127,94 @@ pub fn a_false_vote(scenario: &mut Scenario) -> anyhow::Result<()> {
     let votes = view.votes.context("a settled job has votes")?;
     ensure!(votes.stake_attested * 10 == votes.stake_total * 9, "without its author: {votes:?}");
     Ok(())
+}
+
+/// Verifiers that find false proofs good: nine tenths of the stake.
+const CERTIFYING: usize = 3;
+/// The prover that makes false proofs.
+const FALSE_PROVER: &str = "prover-3";
+/// The long veto of a development network.
+const LONG_VETO_SECONDS: u64 = 60;
+
+/// The network of a false proof that is certified.
+pub fn network_of_liars(options: &mut DevnetOptions) {
+    options.provers = 3;
+    options.tuning.judge_at_intake = false;
+    let liars = (1..=CERTIFYING).map(|number| format!("verifier-{number}"));
+    options.not_started = liars.chain([FALSE_PROVER.to_owned()]).collect();
+}
+
+/// Starts the nodes that lie.
+fn start_liars(scenario: &mut Scenario) -> anyhow::Result<()> {
+    let liars: Vec<String> = (1..=CERTIFYING).map(|number| format!("verifier-{number}")).collect();
+    let verifiers = liars.iter().map(|name| ("verifier", name.as_str(), "session open"));
+    let roles: Vec<_> = verifiers.chain([("prover", FALSE_PROVER, "worker: registered")]).collect();
+    for (role, name, _) in &roles {
+        let mut command = Command::new(scenario.devnet.binary());
+        command.args(["planted", role, "--config"]).arg(scenario.devnet.layout().config(name));
+        scenario.devnet.start_role_as(name, command)?;
+    }
+    for (_, name, joined) in &roles {
+        scenario.wait_until("the liars are there", || {
+            Ok(scenario.log(name).contains(joined).then_some(()))
+        })?;
+    }
+    Ok(())
+}
+
+/// Nine tenths of the stake certify a false proof. Each signer is held to the certificate, the honest
+/// one is not; the manifest is stopped, and the cases wait for the long veto.
+pub fn a_false_certificate(scenario: &mut Scenario) -> anyhow::Result<()> {
+    start_liars(scenario)?;
+    let (program, path) = dispute::input(&scenario.devnet)?;
+    let job = scenario.submit(&NewJob {
+        program: program.to_owned(),
+        input: std::fs::read(path)?,
+        ..NewJob::fibonacci(scenario.nonce())
+    })?;
+    scenario.wait_for_state(job, "settled")?;
+    let stranger = scenario.devnet.new_wallet_if_missing("stranger")?.address();
+    scenario.fund(stranger, U256::from(WHOLE))?;
+    let id = job.to_string();
+    let folder = scenario.folder.path().join("certificate");
+    let out = folder.display().to_string();
+    let kept = scenario.cli(&["certificate", "get", &id, "--out", &out])?;
+    ensure!(kept.status.success(), "{}", text(&kept));
+
+    let operators = scenario.devnet.operators().to_vec();
+    let [first, second, .., honest] = &operators[..] else {
+        anyhow::bail!("four verifiers, not {operators:?}")
+    };
+    let challenger = Challenger::new(scenario, "stranger");
+    let before = challenger.coins()?;
+    let by = |operator: &Address| operator.to_string();
+    let refused = challenger.run(&["certificate", &id, "--operator", &by(honest)])?;
+    ensure!(refused.status.code() == Some(INVALID), "it did not sign: {}", text(&refused));
+    let dry = challenger.run(&["certificate", &id, "--operator", &by(first), "--dry-run"])?;
+    ensure!(text(&dry).contains("attested valid"), "it would be accused: {}", text(&dry));
+    ensure!(challenger.coins()? == before, "nothing was sent");
+
+    let accuse = ["certificate", &id, "--operator", &by(first)];
+    let accused = challenger.json(&accuse)?;
+    ensure!(accused["outcome"] == "upheld", "{accused}");
+    let case = accused["case"].as_str().context("a case")?.to_owned();
+    let again = challenger.json(&accuse)?;
+    ensure!(again["case"] == case.as_str() && again["outcome"] != "upheld", "{again}");
+    let early = challenger.run(&["execute", &case])?;
+    ensure!(early.status.code() == Some(REFUSED), "two thirds did it: {}", text(&early));
+
+    // The dispatcher has no say in it: whoever has the certificate goes on without.
+    scenario.kill("dispatcher")?;
+    let file = folder.join("certificate.json").display().to_string();
+    let challenger = Challenger::new(scenario, "stranger");
+    let accuse = ["certificate", "--certificate", &file, "--operator", &by(second)];
+    let accused = challenger.json(&accuse)?;
+    ensure!(accused["outcome"] == "upheld", "{accused}");
+    ensure!(before - challenger.coins()? < U256::from(BOND), "the bonds came back");
+    let owned = shares(scenario, *first)?;
+    scenario.advance_chain(LONG_VETO_SECONDS)?;
+    challenger.json(&["execute", &case])?;
+    ensure!(shares(scenario, *first)? == owned / U256::from(2), "half of it is slashed");
+    scenario.restart("dispatcher")?;
+    scenario.wait_for_dispatcher()
 }

@@ -33,7 +33,11 @@ pub fn credit(scenario: &Scenario, wallet: &str) -> anyhow::Result<u128> {
 }
 
 /// What the command line says to a wallet of this network about its escrow.
-fn escrow(scenario: &Scenario, arguments: &[&str], wallet: &str) -> anyhow::Result<(i32, String)> {
+pub fn escrow(
+    scenario: &Scenario,
+    arguments: &[&str],
+    wallet: &str,
+) -> anyhow::Result<(i32, String)> {
     let key = scenario.devnet.layout().key(wallet).display().to_string();
     let all: Vec<&str> =
         ["escrow"].iter().chain(arguments).copied().chain(["--wallet", &key]).collect();

@@ -12,6 +12,7 @@ mod claim;
 mod command_line;
 mod common;
 mod deadline;
+mod demand;
 mod disk_full;
 mod dissent;
 mod double_vote;
@@ -204,6 +205,21 @@ fn groups() -> Vec<Group> {
         ),
         group("dissent", dissent::network, [case("dissent", dissent::run)]),
         group("challenge", challenge::network, [case("false_vote", challenge::a_false_vote)]),
+        group(
+            "certified lie",
+            challenge::network_of_liars,
+            [case("false_certificate", challenge::a_false_certificate)],
+        ),
+        group(
+            "challenge window",
+            demand::network,
+            [
+                case("demand_answered", demand::answered),
+                case("demand_watched", demand::watched),
+                // Moves the clock by an hour.
+                case("demand_unanswered", demand::unanswered),
+            ],
+        ),
         group(
             "restaking",
             usual,
