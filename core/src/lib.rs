@@ -18,6 +18,7 @@ pub mod manifest;
 pub mod merkle;
 pub mod network;
 pub mod quorum;
+pub mod race;
 pub mod sealed;
 pub mod statement;
 pub mod units;

@@ -269,6 +269,11 @@ impl Oracle {
             }
             OracleOrder::SettleJob(order) => self.take_on_settlement(&order).await,
             OracleOrder::PostAcceptance(order) => self.take_on_acceptance(&order).await,
+            OracleOrder::JudgeRaceEntry(order) => {
+                let job = order.leaf.opened.job();
+                tracing::warn!(%job, "this oracle does not serve races");
+                Ok(())
+            }
             OracleOrder::Refused(refused) => {
                 tracing::warn!(text = refused.text, "the dispatcher refused a message");
                 Ok(())

@@ -21,14 +21,15 @@ use proofgrid_core::network::{
     PlannedSegment, ProgramOffer, ProofReport, ProverCapabilities, StatementEvidence,
     SubmissionFailure, SubmissionSubject, SubmissionUpdate, TaskFault,
 };
+use proofgrid_core::race::{RaceOffer, RaceRound};
 use proofgrid_core::sealed::{CommitSet, Salt};
 use proofgrid_core::statement::{OpenedStatement, SegmentRecord, Statement, Verdict};
 use proofgrid_core::units::{ByteCount, Millis, Stake, UnixMillis, UnixSeconds, WorkUnits};
 use proofgrid_core::vote::{Attestation, Vote};
 use proofgrid_proto::convert::{
-    AbstainReason, AcceptanceOrder, ChainNews, CompletionReply, OracleMessage, OracleOrder,
-    ProverMessage, ProverOrder, ReportedEvent, SegmentOffer, SignedRequest, StatementOffer,
-    VerifierMessage, VerifierOrder, evidence,
+    AbstainReason, AcceptanceOrder, ChainNews, CompletionReply, EntryAnswer, EntryReply,
+    OracleMessage, OracleOrder, ProverMessage, ProverOrder, RaceNews, RaceStep, ReportedEvent,
+    SegmentOffer, SignedRequest, StatementOffer, VerifierMessage, VerifierOrder, evidence,
 };
 use proofgrid_proto::v1;
 use proptest::prelude::*;
@@ -353,6 +354,75 @@ fn an_acceptance_comes_back_the_same_and_stakes_something() {
     assert!(nothing.unwrap_err().to_string().contains("bond_wei"));
 }
 
+fn race_offer() -> RaceOffer {
+    let spec = JobSpec { origin: Origin::Contract, mode: Mode::Race, ..spec() };
+    let segment = |first, count| PlannedSegment {
+        first,
+        count,
+        work_units: WorkUnits::new(5),
+        memory_bytes: ByteCount::new(6),
+    };
+    RaceOffer {
+        job: spec.id(),
+        spec,
+        segments: vec![segment(0, 4), segment(4, 3)],
+        round: 2,
+        commit_until: UnixSeconds::new(100),
+        reveal_until: UnixSeconds::new(200),
+        task_manager: ChainContract {
+            chain: ChainId::new(1),
+            contract: Address::from_bytes([5; 20]),
+        },
+    }
+}
+
+#[test]
+fn a_race_offer_comes_back_the_same_and_covers_the_job_once() {
+    let order = ProverOrder::RaceOffer(Box::new(race_offer()));
+    prover_down(order.clone());
+    let refused = |change: fn(&mut v1::RaceOffer)| {
+        let mut wire = v1::ProverServiceSessionResponse::from(order.clone());
+        let Some(v1::prover_service_session_response::Message::RaceOffer(offer)) =
+            &mut wire.message
+        else {
+            panic!("no offer");
+        };
+        change(offer);
+        ProverOrder::try_from(wire).unwrap_err().field
+    };
+    assert_eq!(refused(|wire| wire.job_id[0] ^= 1), "race_offer.job_id");
+    assert_eq!(refused(|wire| wire.segments.clear()), "race_offer.segments");
+    assert_eq!(refused(|wire| wire.segments.reverse()), "race_offer.segments");
+    assert_eq!(refused(|wire| wire.segments[1].first = 5), "race_offer.segments");
+    assert_eq!(refused(|wire| wire.segments[1].count = 0), "race_offer.segments[1].count");
+    assert_eq!(refused(|wire| wire.segments[1].count = u64::MAX), "race_offer.segments");
+    assert_eq!(refused(|wire| wire.round = 0), "race_offer.round");
+    assert_eq!(refused(|wire| wire.round = 17), "race_offer.round");
+}
+
+#[test]
+fn a_race_entry_and_its_answer_come_back_the_same() {
+    let spec = race_offer().spec;
+    let opened = opened(&spec, 2);
+    let statement = opened.statement.digest();
+    let job = spec.id();
+    let entry = ProverMessage::RaceEntry { job, opened: Box::new(opened) };
+    prover_up(entry.clone());
+    let mut wire = v1::ProverServiceSessionRequest::from(entry);
+    let Some(v1::prover_service_session_request::Message::RaceEntry(of)) = &mut wire.message else {
+        panic!("no entry");
+    };
+    of.job_id[0] ^= 1;
+    assert_eq!(ProverMessage::try_from(wire).unwrap_err().field, "race_entry.job_id");
+    let said = || "why".to_owned();
+    for reply in [EntryReply::Upload, EntryReply::Waiting(said()), EntryReply::Refused(said())] {
+        prover_down(ProverOrder::RaceEntry(EntryAnswer { job, statement, reply }));
+    }
+    let answer = EntryAnswer { job, statement, reply: EntryReply::Upload };
+    let wire = v1::RaceEntryAnswer { accepted: false, ..answer.into() };
+    assert_eq!(EntryAnswer::try_from(wire).unwrap_err().field, "may_upload");
+}
+
 fn assignment() -> Assignment {
     let spec = spec();
     Assignment {
@@ -592,6 +662,22 @@ fn chain_events_come_back_the_same() {
         ChainNews::JobExpired { event, job },
         ChainNews::MembersExcluded { event, epoch: EpochNumber::new(2), members: members() },
     ];
+    let round = RaceRound {
+        number: 16,
+        epoch: EpochNumber::new(3),
+        commit_until: UnixSeconds::new(100),
+        reveal_until: UnixSeconds::new(200),
+        judge_until: UnixSeconds::new(300),
+    };
+    let (prover, statement) = (Address::from_bytes([8; 20]), StatementDigest::from_bytes([9; 32]));
+    for what in [
+        RaceStep::Opened(round),
+        RaceStep::Revealed { round: 16, prover, statement },
+        RaceStep::Closed { round: 16, winners: 16 },
+        RaceStep::Settled { statement },
+    ] {
+        all.push(ChainNews::Race(RaceNews { event, job, what }));
+    }
     for update in [
         SubmissionUpdate::Sent { tx: inclusion.tx },
         SubmissionUpdate::Included(inclusion),

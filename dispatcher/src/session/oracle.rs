@@ -166,6 +166,11 @@ impl OracleGate {
                 let _ = link.sender.try_send(Ok(ack(event_id, None)));
                 return Ok(());
             }
+            ChainNews::Race(_) => {
+                let error = EdgeError::NotAllowed("no races are run here".to_owned());
+                let _ = link.sender.try_send(Ok(refuse(event_id, &error)));
+                return Ok(());
+            }
             ChainNews::Submission { subject, update } => {
                 Input::SubmissionUpdate { chain, subject, update }
             }

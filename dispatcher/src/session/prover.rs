@@ -242,6 +242,9 @@ impl Handler<ProverProtocol> for ProverGate {
             ProverMessage::Accept { lease, terms, signature } => {
                 Self::accept(link, lease, terms, signature).await?;
             }
+            ProverMessage::RaceEntry { .. } => {
+                return Err(EdgeError::NotAllowed("no races are run here".into()));
+            }
             ProverMessage::Drain => {
                 let input = Input::ProverDraining { prover, session };
                 link.shared.actor.hand_over(input, reply(link, quiet)).await?;

@@ -9,6 +9,7 @@ mod common;
 mod evidence;
 mod oracle;
 mod prover;
+mod race;
 mod request;
 mod session;
 mod verifier;
@@ -19,6 +20,7 @@ pub use oracle::{
     AcceptanceOrder, ChainNews, OracleMessage, OracleOrder, ReportedEvent, SettleOrder,
 };
 pub use prover::{CompletionReply, ProverMessage, ProverOrder};
+pub use race::{EntryAnswer, EntryReply, JudgeOrder, RaceNews, RaceStep};
 pub use request::{AdminCall, BlobAccess, SignedRequest, admin_subject_of};
 pub use session::{Challenge, Hello, LoginProof, SESSION_TOKEN_BYTES, SessionToken, Welcome};
 pub use verifier::{AbstainReason, SegmentOffer, StatementOffer, VerifierMessage, VerifierOrder};

@@ -16,6 +16,7 @@ use proofgrid_core::network::{
 use proofgrid_core::statement::OpenedStatement;
 use proofgrid_core::units::UnixSeconds;
 
+use super::race::{self, JudgeOrder, RaceNews};
 use super::{
     At, Challenge, ConvertError, Hello, LoginProof, Problem, VERSION_BYTES_MAX, Welcome, bounded,
     exact, id, known, label, nested, point, present, ranged, signature, text,
@@ -111,6 +112,8 @@ pub enum ChainNews {
         /// How far it is.
         update: SubmissionUpdate,
     },
+    /// A race moved on.
+    Race(RaceNews),
 }
 
 /// From the dispatcher to an oracle.
@@ -145,6 +148,8 @@ pub enum OracleOrder {
     SettleJob(Box<SettleOrder>),
     /// Post a lease that a prover accepted, and end its lock when its job has ended.
     PostAcceptance(Box<AcceptanceOrder>),
+    /// Note a certified verdict on an entry of a race.
+    JudgeRaceEntry(Box<JudgeOrder>),
     /// A message was refused.
     Refused(v1::Refused),
     /// The session ends.
@@ -225,6 +230,18 @@ impl ReportedEvent {
                 epoch: EpochNumber::new(ranged("members_excluded.epoch", wire.epoch, 1, u64::MAX)?),
                 members: members("members_excluded.members", &wire.members)?,
             }),
+            Event::RaceRoundOpened(wire) => {
+                race::opened(wire, chain).at("race_round_opened").map(ChainNews::Race)
+            }
+            Event::RaceRevealed(wire) => {
+                race::revealed(wire, chain).at("race_revealed").map(ChainNews::Race)
+            }
+            Event::RaceRoundClosed(wire) => {
+                race::closed(wire, chain).at("race_round_closed").map(ChainNews::Race)
+            }
+            Event::RaceSettled(wire) => {
+                race::settled(wire, chain).at("race_settled").map(ChainNews::Race)
+            }
         }
     }
 }
@@ -238,7 +255,10 @@ fn members(field: &'static str, mask: &[u8]) -> Result<MemberSet, ConvertError> 
     Ok(members)
 }
 
-fn position(wire: Option<v1::ChainPosition>, chain: ChainId) -> Result<ChainEvent, ConvertError> {
+pub(super) fn position(
+    wire: Option<v1::ChainPosition>,
+    chain: ChainId,
+) -> Result<ChainEvent, ConvertError> {
     let wire = present("position", wire)?;
     Ok(ChainEvent {
         contract: ChainContract { chain, contract: id("position.contract", &wire.contract)? },
@@ -248,7 +268,7 @@ fn position(wire: Option<v1::ChainPosition>, chain: ChainId) -> Result<ChainEven
     })
 }
 
-fn position_to_wire(core: &ChainEvent) -> v1::ChainPosition {
+pub(super) fn position_to_wire(core: &ChainEvent) -> v1::ChainPosition {
     v1::ChainPosition {
         block_number: core.block.get(),
         block_hash: core.block_hash.as_bytes().to_vec(),
@@ -423,6 +443,7 @@ impl ChainNews {
             Self::Submission { subject, update } => {
                 Event::Submission(submission_to_wire(subject, update))
             }
+            Self::Race(news) => news.into(),
         };
         v1::ChainEvent { event_id, event: Some(event) }
     }
@@ -457,7 +478,7 @@ fn certificate(
     Ok(certificate)
 }
 
-fn settle(wire: v1::SettleJob) -> Result<SettleOrder, ConvertError> {
+pub(super) fn settle(wire: v1::SettleJob) -> Result<SettleOrder, ConvertError> {
     bounded("path", wire.path.len(), PATH_MAX, "entries")?;
     let spec: JobSpec = nested("job", wire.job)?;
     let opened: OpenedStatement = nested("opened", wire.opened)?;
@@ -473,6 +494,20 @@ fn settle(wire: v1::SettleJob) -> Result<SettleOrder, ConvertError> {
         leaf_index: wire.leaf_index,
         path: wire.path.iter().map(|node| exact("path", node)).collect::<Result<_, _>>()?,
     })
+}
+
+impl From<&SettleOrder> for v1::SettleJob {
+    fn from(order: &SettleOrder) -> Self {
+        Self {
+            job: Some((&order.spec).into()),
+            opened: Some((&order.opened).into()),
+            certificate_id: order.certificate.id().as_bytes().to_vec(),
+            certificate: Some((&order.certificate).into()),
+            leaf_index: order.leaf_index,
+            path: order.path.iter().map(|node| node.to_vec()).collect(),
+            task_manager: Some(order.task_manager.into()),
+        }
+    }
 }
 
 fn acceptance(wire: v1::PostAcceptance) -> Result<AcceptanceOrder, ConvertError> {
@@ -524,6 +559,9 @@ impl TryFrom<v1::OracleServiceSessionResponse> for OracleOrder {
             Down::PostAcceptance(wire) => {
                 Self::PostAcceptance(Box::new(acceptance(wire).at("post_acceptance")?))
             }
+            Down::JudgeRaceEntry(wire) => {
+                Self::JudgeRaceEntry(Box::new(JudgeOrder::try_from(wire).at("judge_race_entry")?))
+            }
             Down::Refused(refused) => Self::Refused(refused),
             Down::Goaway(goaway) => Self::Goaway(goaway),
         })
@@ -546,16 +584,9 @@ impl From<OracleOrder> for v1::OracleServiceSessionResponse {
                     certificate: Some(certificate.as_ref().into()),
                 })
             }
-            OracleOrder::SettleJob(order) => Down::SettleJob(v1::SettleJob {
-                job: Some((&order.spec).into()),
-                opened: Some((&order.opened).into()),
-                certificate_id: order.certificate.id().as_bytes().to_vec(),
-                certificate: Some((&order.certificate).into()),
-                leaf_index: order.leaf_index,
-                path: order.path.iter().map(|node| node.to_vec()).collect(),
-                task_manager: Some(order.task_manager.into()),
-            }),
+            OracleOrder::SettleJob(order) => Down::SettleJob(order.as_ref().into()),
             OracleOrder::PostAcceptance(order) => Down::PostAcceptance(acceptance_to_wire(&order)),
+            OracleOrder::JudgeRaceEntry(order) => Down::JudgeRaceEntry(order.as_ref().into()),
             OracleOrder::Refused(refused) => Down::Refused(refused),
             OracleOrder::Goaway(goaway) => Down::Goaway(goaway),
         };

@@ -8,9 +8,12 @@ use proofgrid_core::network::{
     Assignment, CancelReason, Device, Lease, LeaseRef, PlannedSegment, ProgramOffer, ProofReport,
     ProverCapabilities, TaskFault,
 };
+use proofgrid_core::race::RaceOffer;
+use proofgrid_core::statement::OpenedStatement;
 use proofgrid_core::units::{ByteCount, Millis, UnixMillis, UnixSeconds, WorkUnits};
 
 use super::common::list;
+use super::race::{EntryAnswer, offer};
 use super::{
     At, CODE_BYTES_MAX, Challenge, ConvertError, Hello, LoginProof, NAME_BYTES_MAX, Problem,
     VERSION_BYTES_MAX, Welcome, exact, id, known, label, nested, present, ranged, signature, text,
@@ -81,6 +84,13 @@ pub enum ProverMessage {
         /// `LEASE_ACCEPT` over them and the job; nothing is verified yet.
         signature: WalletSignature,
     },
+    /// The statement that it revealed in a race; its records are those under its root.
+    RaceEntry {
+        /// The job.
+        job: JobId,
+        /// The statement with its records.
+        opened: Box<OpenedStatement>,
+    },
 }
 
 /// From the dispatcher to a prover.
@@ -134,6 +144,10 @@ pub enum ProverOrder {
         /// What is asked.
         terms: LeaseTerms,
     },
+    /// A round of a race that it may enter.
+    RaceOffer(Box<RaceOffer>),
+    /// Answer to `RaceEntry`.
+    RaceEntry(EntryAnswer),
 }
 
 /// What became of a delivered proof.
@@ -254,6 +268,7 @@ impl TryFrom<v1::ProverServiceSessionRequest> for ProverMessage {
             },
             Up::Drain(v1::DrainProver {}) => Self::Drain,
             Up::Accept(wire) => accept(wire).at("accept")?,
+            Up::RaceEntry(wire) => race_entry(wire).at("race_entry")?,
         })
     }
 }
@@ -284,6 +299,16 @@ fn accept(wire: v1::AcceptLease) -> Result<ProverMessage, ConvertError> {
         terms: terms(&wire.bond_wei, wire.deadline_unix_s)?,
         signature: signature("signature", &wire.signature)?,
     })
+}
+
+fn race_entry(wire: v1::RaceEntry) -> Result<ProverMessage, ConvertError> {
+    let job = id::<JobId>("job_id", &wire.job_id)?;
+    let opened: OpenedStatement = nested("opened", wire.opened)?;
+    if opened.job() != job {
+        let problem = Problem::Inconsistent("is not the job of the statement");
+        return Err(ConvertError::new("job_id", problem));
+    }
+    Ok(ProverMessage::RaceEntry { job, opened: Box::new(opened) })
 }
 
 /// What is at stake, and until when.
@@ -352,6 +377,10 @@ impl From<ProverMessage> for v1::ProverServiceSessionRequest {
                 bond_wei: terms.amount.to_be_bytes().to_vec(),
                 deadline_unix_s: terms.deadline.get(),
                 signature: signature.to_bytes().to_vec(),
+            }),
+            ProverMessage::RaceEntry { job, opened } => Up::RaceEntry(v1::RaceEntry {
+                job_id: job.as_bytes().to_vec(),
+                opened: Some(opened.as_ref().into()),
             }),
         };
         Self { message: Some(message) }
@@ -491,6 +520,10 @@ impl TryFrom<v1::ProverServiceSessionResponse> for ProverOrder {
                 lease: nested("lease", wire.lease).at("terms")?,
                 terms: terms(&wire.bond_wei, wire.deadline_unix_s).at("terms")?,
             },
+            Down::RaceOffer(wire) => Self::RaceOffer(Box::new(offer(wire).at("race_offer")?)),
+            Down::RaceEntryAnswer(wire) => {
+                Self::RaceEntry(EntryAnswer::try_from(wire).at("race_entry_answer")?)
+            }
         })
     }
 }
@@ -523,6 +556,8 @@ impl From<ProverOrder> for v1::ProverServiceSessionResponse {
                 bond_wei: terms.amount.to_be_bytes().to_vec(),
                 deadline_unix_s: terms.deadline.get(),
             }),
+            ProverOrder::RaceOffer(offer) => Down::RaceOffer(offer.as_ref().into()),
+            ProverOrder::RaceEntry(answer) => Down::RaceEntryAnswer(answer.into()),
         };
         Self { message: Some(message) }
     }

@@ -3882,7 +3882,7 @@ pub struct OracleServiceSessionResponse {
     /// What it is.
     #[prost(
         oneof = "oracle_service_session_response::Message",
-        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10"
+        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11"
     )]
     pub message: ::core::option::Option<oracle_service_session_response::Message>,
 }
@@ -3921,6 +3921,10 @@ pub mod oracle_service_session_response {
         /// Post a lease that a prover accepted, and end its lock when its job has ended. May come again.
         #[prost(message, tag = "10")]
         PostAcceptance(super::PostAcceptance),
+        /// Note the certified verdict on an entry of a race on-chain. Sent again at reconnect until its
+        /// round is closed or its race settled.
+        #[prost(message, tag = "11")]
+        JudgeRaceEntry(super::JudgeRaceEntry),
     }
 }
 /// A lease that a prover accepted under its signature.
@@ -3984,7 +3988,7 @@ pub struct ChainEvent {
     #[prost(uint64, tag = "1")]
     pub event_id: u64,
     /// What happened.
-    #[prost(oneof = "chain_event::Event", tags = "2, 3, 4, 5, 6, 7")]
+    #[prost(oneof = "chain_event::Event", tags = "2, 3, 4, 5, 6, 7, 8, 9, 10, 11")]
     pub event: ::core::option::Option<chain_event::Event>,
 }
 /// Nested message and enum types in `ChainEvent`.
@@ -4010,6 +4014,18 @@ pub mod chain_event {
         /// Members of an epoch may no longer sign; final.
         #[prost(message, tag = "7")]
         MembersExcluded(super::MembersExcluded),
+        /// A round of a race takes commitments; final.
+        #[prost(message, tag = "8")]
+        RaceRoundOpened(super::RaceRoundOpened),
+        /// A prover revealed its statement in a race; final.
+        #[prost(message, tag = "9")]
+        RaceRevealed(super::RaceRevealed),
+        /// A round of a race is over; final.
+        #[prost(message, tag = "10")]
+        RaceRoundClosed(super::RaceRoundClosed),
+        /// A race's fee was split among its winners; final.
+        #[prost(message, tag = "11")]
+        RaceSettled(super::RaceSettled),
     }
 }
 /// A new epoch is final.
@@ -4153,6 +4169,96 @@ pub struct SettleJob {
     /// The TaskManager that holds the escrow.
     #[prost(message, optional, tag = "7")]
     pub task_manager: ::core::option::Option<ChainContract>,
+}
+/// A round of a race takes commitments.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RaceRoundOpened {
+    /// Where, in the log of RaceRounds.
+    #[prost(message, optional, tag = "1")]
+    pub position: ::core::option::Option<ChainPosition>,
+    /// 32 bytes.
+    #[prost(bytes = "vec", tag = "2")]
+    pub job_id: ::prost::alloc::vec::Vec<u8>,
+    /// Which round, from 1.
+    #[prost(uint32, tag = "3")]
+    pub round: u32,
+    /// The epoch that was open then.
+    #[prost(uint64, tag = "4")]
+    pub epoch: u64,
+    /// First second at which no commitment is taken any more, Unix seconds.
+    #[prost(uint64, tag = "5")]
+    pub commit_until_unix_s: u64,
+    /// First second at which no reveal is taken any more, Unix seconds.
+    #[prost(uint64, tag = "6")]
+    pub reveal_until_unix_s: u64,
+    /// When the round ends unless it is held, Unix seconds.
+    #[prost(uint64, tag = "7")]
+    pub judge_until_unix_s: u64,
+}
+/// A prover revealed its statement.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RaceRevealed {
+    /// Where, in the log of RaceRounds.
+    #[prost(message, optional, tag = "1")]
+    pub position: ::core::option::Option<ChainPosition>,
+    /// 32 bytes.
+    #[prost(bytes = "vec", tag = "2")]
+    pub job_id: ::prost::alloc::vec::Vec<u8>,
+    /// Which round, from 1.
+    #[prost(uint32, tag = "3")]
+    pub round: u32,
+    /// 20 bytes: who.
+    #[prost(bytes = "vec", tag = "4")]
+    pub prover: ::prost::alloc::vec::Vec<u8>,
+    /// 32 bytes: what it committed to.
+    #[prost(bytes = "vec", tag = "5")]
+    pub statement_digest: ::prost::alloc::vec::Vec<u8>,
+}
+/// A round of a race is over.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RaceRoundClosed {
+    /// Where, in the log of RaceRounds.
+    #[prost(message, optional, tag = "1")]
+    pub position: ::core::option::Option<ChainPosition>,
+    /// 32 bytes.
+    #[prost(bytes = "vec", tag = "2")]
+    pub job_id: ::prost::alloc::vec::Vec<u8>,
+    /// Which round, from 1.
+    #[prost(uint32, tag = "3")]
+    pub round: u32,
+    /// How many commitments were found valid. If none and no other round opens, the job's refund
+    /// comes as JobExpired.
+    #[prost(uint32, tag = "4")]
+    pub winners: u32,
+}
+/// A race's fee was split among its winners: JobSettled of its TaskManager.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RaceSettled {
+    /// Where, in the log of the TaskManager.
+    #[prost(message, optional, tag = "1")]
+    pub position: ::core::option::Option<ChainPosition>,
+    /// 32 bytes.
+    #[prost(bytes = "vec", tag = "2")]
+    pub job_id: ::prost::alloc::vec::Vec<u8>,
+    /// 32 bytes: the first winner's statement.
+    #[prost(bytes = "vec", tag = "3")]
+    pub statement_digest: ::prost::alloc::vec::Vec<u8>,
+}
+/// Note a certified verdict on an entry of a race.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct JudgeRaceEntry {
+    /// Job, statement, certificate and leaf, as for a settlement.
+    #[prost(message, optional, tag = "1")]
+    pub leaf: ::core::option::Option<SettleJob>,
+    /// 20 bytes: whose entry.
+    #[prost(bytes = "vec", tag = "2")]
+    pub prover: ::prost::alloc::vec::Vec<u8>,
+    /// Which round, from 1.
+    #[prost(uint32, tag = "3")]
+    pub round: u32,
+    /// The verdict in the leaf.
+    #[prost(enumeration = "Verdict", tag = "4")]
+    pub verdict: i32,
 }
 /// Why a submission ended without a transaction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
@@ -4521,7 +4627,7 @@ pub struct ProverServiceSessionRequest {
     /// What it is.
     #[prost(
         oneof = "prover_service_session_request::Message",
-        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9"
+        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10"
     )]
     pub message: ::core::option::Option<prover_service_session_request::Message>,
 }
@@ -4557,6 +4663,9 @@ pub mod prover_service_session_request {
         /// The prover puts a bond at stake for a lease, as LeaseTerms asked.
         #[prost(message, tag = "9")]
         Accept(super::AcceptLease),
+        /// The statement that the prover revealed in a race.
+        #[prost(message, tag = "10")]
+        RaceEntry(super::RaceEntry),
     }
 }
 /// From the dispatcher.
@@ -4565,7 +4674,7 @@ pub struct ProverServiceSessionResponse {
     /// What it is.
     #[prost(
         oneof = "prover_service_session_response::Message",
-        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11"
+        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13"
     )]
     pub message: ::core::option::Option<prover_service_session_response::Message>,
 }
@@ -4608,6 +4717,13 @@ pub mod prover_service_session_response {
         /// works for its reputation alone then.
         #[prost(message, tag = "11")]
         Terms(super::LeaseTerms),
+        /// A round of a race that the prover may enter. Sent again at reconnect while it takes
+        /// commitments; the same round may come more than once.
+        #[prost(message, tag = "12")]
+        RaceOffer(super::RaceOffer),
+        /// Answer to RaceEntry.
+        #[prost(message, tag = "13")]
+        RaceEntryAnswer(super::RaceEntryAnswer),
     }
 }
 /// What a worker can do, and what it still holds from an earlier session.
@@ -4813,6 +4929,83 @@ pub struct DrainOrder {
     /// Why.
     #[prost(string, tag = "1")]
     pub text: ::prost::alloc::string::String,
+}
+/// One segment of a race's plan; every prover proves all of them.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RaceSegment {
+    /// Position among the job's segments, from 0.
+    #[prost(uint32, tag = "1")]
+    pub index: u32,
+    /// First item of the input.
+    #[prost(uint64, tag = "2")]
+    pub first: u64,
+    /// Number of items.
+    #[prost(uint64, tag = "3")]
+    pub count: u64,
+    /// Size of the work, in the program's units.
+    #[prost(uint64, tag = "4")]
+    pub work_units: u64,
+    /// Memory that the planner expects it to take.
+    #[prost(uint64, tag = "5")]
+    pub memory_bytes: u64,
+}
+/// A round of a race. From this offer on the prover may read the job's input, until the race ends.
+/// It promises nothing: who commits on-chain is in the round, nobody else.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct RaceOffer {
+    /// 32 bytes.
+    #[prost(bytes = "vec", tag = "1")]
+    pub job_id: ::prost::alloc::vec::Vec<u8>,
+    /// The job, of origin contract and mode race. The worker recomputes `job_id` from it.
+    #[prost(message, optional, tag = "2")]
+    pub job: ::core::option::Option<JobSpec>,
+    /// The whole job, in order. A statement over another cut is refused.
+    #[prost(message, repeated, tag = "3")]
+    pub segments: ::prost::alloc::vec::Vec<RaceSegment>,
+    /// Which round, from 1; the attempt of every statement of this round.
+    #[prost(uint32, tag = "4")]
+    pub round: u32,
+    /// Commitments are taken before this second of the chain, reveals and proofs from it on; Unix
+    /// seconds.
+    #[prost(uint64, tag = "5")]
+    pub commit_until_unix_s: u64,
+    /// Reveals are taken before this second of the chain, Unix seconds.
+    #[prost(uint64, tag = "6")]
+    pub reveal_until_unix_s: u64,
+    /// The TaskManager that created the job.
+    #[prost(message, optional, tag = "7")]
+    pub task_manager: ::core::option::Option<ChainContract>,
+}
+/// What the prover revealed on-chain, with its records. It uploads the proofs when the answer
+/// accepts it; the same entry again gets the same answer.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct RaceEntry {
+    /// 32 bytes.
+    #[prost(bytes = "vec", tag = "1")]
+    pub job_id: ::prost::alloc::vec::Vec<u8>,
+    /// The statement of the round, every record the sender's own.
+    #[prost(message, optional, tag = "2")]
+    pub opened: ::core::option::Option<OpenedStatement>,
+}
+/// Answer to an entry. An entry that is accepted before the dispatcher knows of its reveal is
+/// answered again then: `may_upload` says whether proofs are taken already.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RaceEntryAnswer {
+    /// 32 bytes.
+    #[prost(bytes = "vec", tag = "1")]
+    pub job_id: ::prost::alloc::vec::Vec<u8>,
+    /// 32 bytes.
+    #[prost(bytes = "vec", tag = "2")]
+    pub statement_digest: ::prost::alloc::vec::Vec<u8>,
+    /// Whether it is in the round.
+    #[prost(bool, tag = "3")]
+    pub accepted: bool,
+    /// Why it is not, or what it waits for; at most 1024 bytes.
+    #[prost(string, tag = "4")]
+    pub text: ::prost::alloc::string::String,
+    /// Whether its reveal is known to be final, so that its proofs are taken. Never set otherwise.
+    #[prost(bool, tag = "5")]
+    pub may_upload: bool,
 }
 /// What kind of device proves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]

@@ -238,6 +238,12 @@ impl Worker {
             ProverOrder::Refused(refused) => {
                 tracing::warn!(reason = refused.reason, text = %refused.text, "refused");
             }
+            ProverOrder::RaceOffer(offer) => {
+                tracing::debug!(job = %offer.job, round = offer.round, "this worker does not race");
+            }
+            ProverOrder::RaceEntry(answer) => {
+                tracing::warn!(job = %answer.job, "an answer to a race entry that was not sent");
+            }
             ProverOrder::HeartbeatAck { .. } => {}
             ProverOrder::Challenge(_) | ProverOrder::Welcome(_) | ProverOrder::Goaway(_) => {
                 tracing::warn!("the dispatcher sent a login message to a running session");
