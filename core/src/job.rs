@@ -32,7 +32,7 @@ codes!(Origin, "origin", { Contract = 1 "contract", Direct = 2 "direct" });
 pub enum Mode {
     /// One worker holds a lease on each task.
     Assigned,
-    /// Several provers race (ZK-PoW); refused until the race rules are deployed.
+    /// Several provers race (ZK-PoW); for contract jobs of prover-bound programs.
     Race,
 }
 

@@ -6,7 +6,7 @@
 
 use borsh::{BorshDeserialize, BorshSerialize};
 
-use crate::ids::{Address, ChainContract, EpochNumber, JobId, StatementAttempt};
+use crate::ids::{Address, ChainContract, EpochNumber, JobId, StatementAttempt, StatementDigest};
 use crate::job::{JobSpec, Mode, Origin};
 use crate::network::{JobPlan, PlannedSegment};
 use crate::statement::OpenedStatement;
@@ -16,6 +16,10 @@ use crate::units::UnixSeconds;
 pub const RACE_COMMITMENTS_MAX: usize = 16;
 /// See [`RACE_COMMITMENTS_MAX`].
 pub const RACE_ROUNDS_MAX: u8 = 16;
+
+/// Seconds of its chain after `reveal_until` for which an entry's proofs are waited for: an upload of
+/// the largest proofs and a reconnect, and still short against the time to judge.
+pub const PROOFS_GRACE_SECONDS: u64 = 30;
 
 /// Whether a job is raced for: it says so, and it is a contract's, because the rounds are on-chain.
 #[must_use]
@@ -44,6 +48,34 @@ impl RaceRound {
     pub const fn attempt(&self) -> StatementAttempt {
         StatementAttempt::new(self.number as u32)
     }
+}
+
+/// One step of a race on its chain.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RaceStep {
+    /// A round takes commitments.
+    Opened(RaceRound),
+    /// A prover revealed its statement.
+    Revealed {
+        /// Which round.
+        round: u8,
+        /// Who.
+        prover: Address,
+        /// What it committed to.
+        statement: StatementDigest,
+    },
+    /// A round is over.
+    Closed {
+        /// Which round.
+        round: u8,
+        /// Commitments that were found valid.
+        winners: u32,
+    },
+    /// The fee was split among the winners.
+    Settled {
+        /// The first winner's statement.
+        statement: StatementDigest,
+    },
 }
 
 /// A round as provers are told of it.

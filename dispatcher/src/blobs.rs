@@ -1,10 +1,12 @@
 //! Blobs by content, in chunks. A byte is taken only from somebody who is accountable for it: a
 //! requester under its signature, a prover in its session, or a verifier that was asked to give a
 //! blob back; and given only to those whose work needs it: members of the epoch, the holder of a
-//! lease on the input, the requester.
+//! lease on the input, a prover that was offered a race over it, the requester.
 
 mod accounts;
 mod pins;
+#[cfg(test)]
+mod race_tests;
 #[cfg(test)]
 mod recalled_tests;
 #[cfg(test)]
@@ -98,7 +100,7 @@ impl BlobGate {
     }
 
     /// Who may send these bytes.
-    fn sender(
+    async fn sender(
         &self,
         metadata: &MetadataMap,
         digest: BlobDigest,
@@ -118,9 +120,14 @@ impl BlobGate {
             {
                 (Sender::Verifier(address), "bytes of a blob that was asked for", awaited.get())
             }
+            Some(TokenHolder { role: Role::Prover, address, .. })
+                if let Some(max) = self.race_proof_max(address, digest).await? =>
+            {
+                (Sender::Prover(address), "bytes of a proof", max.get().min(PROOF_BYTES_MAX))
+            }
             Some(_) => {
-                let text = "only a prover with a lease, or a verifier that was asked for this \
-                            blob, uploads by session token";
+                let text = "only a prover with a lease or a revealed entry that names this blob, \
+                            or a verifier that was asked for it, uploads by session token";
                 return Err(EdgeError::NotAllowed(text.to_owned()));
             }
         };
@@ -128,6 +135,15 @@ impl BlobGate {
             return Err(EdgeError::Limit { what, got: length.get(), max });
         }
         Ok(sender)
+    }
+
+    /// The most bytes of a proof that a prover revealed a race's entry with.
+    async fn race_proof_max(
+        &self,
+        prover: Address,
+        digest: BlobDigest,
+    ) -> Result<Option<ByteCount>, EdgeError> {
+        self.shared.actor.read(move |view| view.network.race_proof_max(&prover, &digest)).await
     }
 
     /// Books an upload on its sender's account, after striking what jobs name by now.
@@ -176,7 +192,7 @@ impl BlobGate {
     ) -> Result<Begun, EdgeError> {
         let digest = digest_of(&header.digest)?;
         let length = ByteCount::new(header.length_bytes);
-        let sender = self.sender(metadata, digest, length, header.authority.as_ref())?;
+        let sender = self.sender(metadata, digest, length, header.authority.as_ref()).await?;
         let pin = self.shared.pins.pin(digest).await;
         // The upload's key comes first: nobody else changes this booking while it is held.
         let upload = self.shared.blobs.upload(sender.address(), digest, length).await?;
@@ -247,7 +263,7 @@ impl BlobGate {
     ) -> Result<v1::QueryUploadResponse, EdgeError> {
         let digest = digest_of(&query.digest)?;
         let expected = ByteCount::new(query.length_bytes);
-        let sender = self.sender(metadata, digest, expected, query.authority.as_ref())?;
+        let sender = self.sender(metadata, digest, expected, query.authority.as_ref()).await?;
         let _pin = self.shared.pins.pin(digest).await;
         let Some(bytes) = self.shared.blobs.length(digest).await? else {
             let held = self.shared.blobs.partial_length(sender.address(), digest).await?;
@@ -411,6 +427,7 @@ impl Reader {
                 leased
                     .filter_map(|task| state.task(task).ok())
                     .any(|(job, _)| job.spec.input == *digest)
+                    || network.may_race_with(&prover, digest)
             }
         }
     }

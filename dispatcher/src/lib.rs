@@ -35,7 +35,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use proofgrid_core::crypto::secp::WalletKey;
-use proofgrid_core::network::Network;
+use proofgrid_core::network::{Network, NetworkConfig};
 use proofgrid_judge::Judge;
 use proofgrid_proofs::program::Registry;
 use proofgrid_store::blob::BlobStore;
@@ -59,6 +59,7 @@ use crate::blobs::{Lanes, Pins};
 use crate::bonds::Bonds;
 use crate::clock::Clock;
 use crate::compaction::Compactor;
+use crate::config::ConfigError;
 use crate::effects::{EffectParts, Effects, Remover};
 use crate::limits::{DRAIN_TIME_MAX, PARTIAL_AGE_MAX, VERIFICATIONS_MAX};
 use crate::recall::Recalls;
@@ -148,7 +149,7 @@ impl Dispatcher {
         config.check()?;
         config.check_key(&ground.key)?;
         warn_of_choices(&config);
-        let machine = config.state_machine()?;
+        let machine = state_machine(&config, &programs)?;
         let recovered =
             compaction::recover(config.snapshots.directory.as_deref(), &journal).await?;
         let (snapshot, replayed) = (recovered.snapshot, recovered.replayed());
@@ -266,6 +267,17 @@ fn assemble(parts: Assembly) -> (Actor, Arc<Shared>) {
 }
 
 /// What an operator should not overlook.
+/// The state machine's settings, with what the programs say of themselves.
+fn state_machine(
+    config: &DispatcherConfig,
+    programs: &Registry,
+) -> Result<NetworkConfig, ConfigError> {
+    let mut machine = config.state_machine()?;
+    let bound = programs.iter().filter(|program| program.prover_bound());
+    machine.prover_bound = bound.map(|program| program.id()).collect();
+    Ok(machine)
+}
+
 fn warn_of_choices(config: &DispatcherConfig) {
     if !config.judge_at_intake {
         tracing::warn!(

@@ -23,7 +23,7 @@ mod fixtures;
 pub(crate) use fixtures::*;
 
 pub(crate) fn machine() -> NetworkConfig {
-    config().state_machine().unwrap()
+    crate::state_machine(&config(), &proofgrid_programs::registry()).unwrap()
 }
 
 /// What inputs leave behind, each applied at its time: so many milliseconds after this time yesterday.

@@ -34,6 +34,43 @@ pub struct JobView {
     pub certificate: String,
     /// Transactions.
     pub submissions: Vec<SubmissionView>,
+    /// Its race, if it is raced for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub race: Option<RaceView>,
+}
+
+/// The newest round of a race. Times are seconds of the chain.
+#[derive(Clone, Debug, Serialize)]
+pub struct RaceView {
+    /// Which round, from 1.
+    pub round: u32,
+    /// When commitments end.
+    pub commit_until_unix_s: u64,
+    /// When reveals end.
+    pub reveal_until_unix_s: u64,
+    /// When the round ends unless it is held.
+    pub judge_until_unix_s: u64,
+    /// What it waits for and until when.
+    pub waits_for: String,
+    /// What was revealed, of all rounds.
+    pub entries: Vec<RaceEntryView>,
+}
+
+/// One commitment that was revealed.
+#[derive(Clone, Debug, Serialize)]
+pub struct RaceEntryView {
+    /// Which round.
+    pub round: u32,
+    /// Whose.
+    pub prover: String,
+    /// What was committed to.
+    pub statement: String,
+    /// What became of it.
+    pub standing: String,
+    /// `valid`, `invalid`, or `unspecified` while nothing is certified.
+    pub verdict: String,
+    /// Certificate id, empty before there is one.
+    pub certificate: String,
 }
 
 /// One task.
@@ -130,6 +167,28 @@ impl From<&v1::Job> for JobView {
             votes: job.statement.as_ref().map(VotesView::from),
             certificate: hex0x(&job.certificate_id),
             submissions: job.submissions.iter().map(SubmissionView::from).collect(),
+            race: job.race.as_ref().map(RaceView::from),
+        }
+    }
+}
+
+impl From<&v1::RaceProgress> for RaceView {
+    fn from(race: &v1::RaceProgress) -> Self {
+        let entry = |entry: &v1::RaceEntryProgress| RaceEntryView {
+            round: entry.round,
+            prover: hex0x(&entry.prover),
+            statement: hex0x(&entry.statement_digest),
+            standing: entry.standing.clone(),
+            verdict: word(entry.verdict().as_str_name(), "VERDICT_"),
+            certificate: hex0x(&entry.certificate_id),
+        };
+        Self {
+            round: race.round,
+            commit_until_unix_s: race.commit_until_unix_s,
+            reveal_until_unix_s: race.reveal_until_unix_s,
+            judge_until_unix_s: race.judge_until_unix_s,
+            waits_for: race.waits_for.clone(),
+            entries: race.entries.iter().map(entry).collect(),
         }
     }
 }

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 
 use thiserror::Error;
 
-use crate::ids::{ChainContract, ChainId};
+use crate::ids::{ChainContract, ChainId, ProgramId};
 use crate::limits;
 
 const DAY_MS: u64 = 86_400_000;
@@ -38,6 +38,9 @@ pub struct NetworkConfig {
     pub home_chain: ChainId,
     /// Registries that results may go to; a job that names another target is refused.
     pub targets: BTreeSet<ChainContract>,
+    /// Programs whose proofs are bound to their prover: only they are raced for, because a revealed
+    /// proof of any other could be copied.
+    pub prover_bound: BTreeSet<ProgramId>,
     /// Whether dispatcher intake verifies proofs before verifiers see them. Digests are recomputed
     /// from bytes either way.
     pub judge_at_intake: bool,
@@ -118,6 +121,7 @@ impl NetworkConfig {
         Self {
             home_chain,
             targets: BTreeSet::from([target]),
+            prover_bound: BTreeSet::new(),
             judge_at_intake: true,
             heartbeat_dead_after_ms: 30_000,
             lease_max_ms: 3_600_000,

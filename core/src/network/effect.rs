@@ -10,8 +10,9 @@ use crate::ids::{
     LeaseToken, SessionId, StatementDigest, TableDigest, TaskId,
 };
 use crate::job::JobSpec;
+use crate::race::RaceOffer;
 use crate::sealed::CommitSet;
-use crate::statement::{OpenedStatement, SegmentRecord};
+use crate::statement::{OpenedStatement, SegmentRecord, Verdict};
 use crate::units::{Millis, UnixMillis};
 
 use super::input::{JobPlan, PlannedSegment, ProofReport};
@@ -207,6 +208,43 @@ pub enum Effect {
         task_manager: ChainContract,
         /// The job.
         job: JobId,
+        /// The statement with its records.
+        opened: OpenedStatement,
+        /// Position of its leaf in the batch.
+        leaf_index: u32,
+        /// Path from the leaf to the batch root.
+        path: Vec<[u8; 32]>,
+        /// The certificate that holds the leaf.
+        certificate: Box<Certificate>,
+    },
+    /// Tell a prover of a round of a race that it may enter. Key: (job, round, prover).
+    OfferRace {
+        /// The prover.
+        prover: Peer,
+        /// The round.
+        offer: Box<RaceOffer>,
+    },
+    /// Tell a prover that the proofs of its entry are taken now. Key: (statement, prover).
+    TakeRaceProofs {
+        /// The prover.
+        prover: Peer,
+        /// The job.
+        job: JobId,
+        /// The entry's statement.
+        statement: StatementDigest,
+    },
+    /// Note the certified verdict on an entry of a race on its chain. Key: (job, round, prover).
+    JudgeRaceEntry {
+        /// The chain whose oracle does it.
+        chain: ChainId,
+        /// The `TaskManager` that created the job.
+        task_manager: ChainContract,
+        /// Whose entry.
+        prover: Address,
+        /// Which round.
+        round: u8,
+        /// The verdict.
+        verdict: Verdict,
         /// The statement with its records.
         opened: OpenedStatement,
         /// Position of its leaf in the batch.

@@ -94,6 +94,10 @@ impl Network {
             JobState::Submitted { tx, .. } => format!("transaction {tx} is not final yet"),
             JobState::Held { reason, .. } => format!("held: {reason}"),
             JobState::Settled { inclusion, .. } => format!("final in block {}", inclusion.block),
+            JobState::Racing => self.explain_race(id),
+            JobState::RaceSettled { event, .. } => {
+                format!("its winners were paid on-chain in block {}", event.block)
+            }
             JobState::Rejected { reason } => format!("rejected: {reason}"),
             JobState::Failed { reason } => format!("failed: {reason}"),
             JobState::Expired { event: Some(event) } => {

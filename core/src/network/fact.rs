@@ -15,6 +15,7 @@ use crate::ids::{
     JobId, LeaseToken, StatementAttempt, StatementDigest, TaskId,
 };
 use crate::job::JobSpec;
+use crate::race::RaceRound;
 use crate::sealed::SealedVote;
 use crate::statement::{OpenedStatement, SegmentRecord, Verdict};
 use crate::units::{ByteCount, UnixMillis};
@@ -187,6 +188,27 @@ pub enum BatchClose {
     EpochOver,
     /// Without members that were excluded, a leaf has no vote quorum any more.
     Excluded,
+}
+
+/// Why an entry of a race has no certified verdict.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub enum EntryClose {
+    /// Its records or proofs did not come in time: for its race it was not revealed.
+    NoProofs,
+    /// Its round is over.
+    RoundOver,
+    /// Its job ended.
+    JobOver,
+}
+
+impl std::fmt::Display for EntryClose {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::NoProofs => "its proofs did not come in time; nobody votes on it",
+            Self::RoundOver => "its round is over",
+            Self::JobOver => "its job ended",
+        })
+    }
 }
 
 /// Every durable change. Variants are appended, never reordered.
@@ -495,5 +517,72 @@ pub enum Change {
         statement: StatementDigest,
         /// The epoch.
         epoch: EpochNumber,
+    },
+    /// A round of a race takes commitments on its chain.
+    RaceRoundOpened {
+        /// The job.
+        job: JobId,
+        /// The round.
+        round: RaceRound,
+    },
+    /// A prover revealed on its chain what it committed to.
+    RaceRevealed {
+        /// The job.
+        job: JobId,
+        /// Which round.
+        round: u8,
+        /// Who.
+        prover: Address,
+        /// What.
+        statement: StatementDigest,
+    },
+    /// A prover told the records of what it revealed; its proofs are waited for.
+    RaceEntered {
+        /// The job.
+        job: JobId,
+        /// Which round.
+        round: u8,
+        /// Who.
+        prover: Address,
+        /// The statement with its records.
+        opened: OpenedStatement,
+    },
+    /// Every proof of an entry is stored: its statement goes to the verifiers.
+    RaceEntryOpened {
+        /// The job.
+        job: JobId,
+        /// Which round.
+        round: u8,
+        /// Whose.
+        prover: Address,
+    },
+    /// An entry is over without a certified verdict.
+    RaceEntryClosed {
+        /// The job.
+        job: JobId,
+        /// Which round.
+        round: u8,
+        /// Whose.
+        prover: Address,
+        /// Why.
+        reason: EntryClose,
+    },
+    /// A round of a race is over on its chain.
+    RaceRoundClosed {
+        /// The job.
+        job: JobId,
+        /// Which round.
+        round: u8,
+        /// Commitments that were found valid.
+        winners: u32,
+    },
+    /// The chain split a race's fee among its winners.
+    RaceSettled {
+        /// The job.
+        job: JobId,
+        /// The first winner's statement.
+        statement: StatementDigest,
+        /// The chain's word.
+        event: ChainEvent,
     },
 }

@@ -12,9 +12,10 @@ use crate::ids::{
     TaskId, TxHash, VkDigest,
 };
 use crate::job::JobSpec;
+use crate::race::RaceStep;
 use crate::sealed::{Salt, SealedVote};
-use crate::statement::SegmentRecord;
-use crate::units::{ByteCount, UnixMillis, WorkUnits};
+use crate::statement::{OpenedStatement, SegmentRecord};
+use crate::units::{ByteCount, UnixMillis, UnixSeconds, WorkUnits};
 use crate::vote::{VerifiedAttestation, VerifiedVote};
 
 /// Where the dispatcher's knowledge of a job comes from.
@@ -480,6 +481,29 @@ pub enum Input {
         /// The task.
         task: TaskId,
     },
+    /// A race moved on; final on its chain.
+    RaceNews {
+        /// The job.
+        job: JobId,
+        /// Where the chain says so.
+        event: ChainEvent,
+        /// What happened.
+        step: RaceStep,
+    },
+    /// A prover tells the records of what it revealed in a race.
+    RaceEntry {
+        /// Who.
+        prover: Address,
+        /// The statement with its records, which are those under its root.
+        opened: OpenedStatement,
+    },
+    /// A chain moved on.
+    ChainHead {
+        /// The chain.
+        chain: ChainId,
+        /// The time of its newest final block.
+        time: UnixSeconds,
+    },
     /// Time passed; due timers fire.
     Tick,
 }
@@ -515,6 +539,11 @@ pub enum Answer {
     /// no commitment of the set; a commitment or attestation is not counted either. What intake says
     /// of a proof that nobody waits for any more is dropped.
     Late,
+    /// An entry is in its round.
+    EntryTaken {
+        /// Whether its proofs are taken: its reveal is final here.
+        may_upload: bool,
+    },
     /// A prover is registered.
     Registered {
         /// Leases that are still its own, to go on with.

@@ -4,15 +4,18 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use thiserror::Error;
 
+use crate::batch::BatchLeaf;
 use crate::certificate::TrustedEpoch;
 use crate::ids::{Address, Attempt, JobId, LeaseToken, ProgramId, TaskId};
 use crate::quorum::is_quorum;
+use crate::race::{RACE_COMMITMENTS_MAX, RACE_ROUNDS_MAX, is_race};
 use crate::statement::Verdict;
 
 use super::Network;
 use super::input::Provenance;
 use super::state::{
-    BatchStage, Job, JobState, JobStateKind, StatementStage, Task, TaskState, TryOutcome, VotePhase,
+    BatchStage, EntryStage, Job, JobState, JobStateKind, RaceEntry, StatementStage, Task,
+    TaskState, TryOutcome, VotePhase,
 };
 use super::workforce::{FreeProvers, Offers};
 
@@ -59,6 +62,7 @@ impl Network {
         self.check_sealed()?;
         self.check_batches()?;
         self.check_certificates()?;
+        self.check_races()?;
         self.check_kept()?;
         self.check_provers()
     }
@@ -82,7 +86,7 @@ impl Network {
                 | JobStateKind::Settled
         );
         check(
-            !proved || (accepted == job.tasks.len() && accepted > 0),
+            !proved || is_race(&job.spec) || (accepted == job.tasks.len() && accepted > 0),
             "nothing is verified before every segment is proved",
             name,
         )?;
@@ -254,8 +258,13 @@ impl Network {
                 name,
             )?;
             for leaf in book.batch.leaves() {
-                check(leaf.verdict == Verdict::Valid, "only valid statements are batched", name)?;
                 let statement = self.state.statements.get(&leaf.statement);
+                let raced = self.state.entry_of(&leaf.statement).is_some();
+                check(
+                    leaf.verdict == Verdict::Valid || raced || statement.is_none(),
+                    "only valid statements and those of races are batched",
+                    name,
+                )?;
                 let quorum = statement
                     .and_then(|statement| statement.rounds.get(&book.epoch))
                     .and_then(|round| round.tally.outcome());
@@ -308,6 +317,60 @@ impl Network {
             })?;
         }
         Ok(())
+    }
+
+    /// A race's entries are revealed statements of one prover each, and end with their round.
+    fn check_races(&self) -> Result<(), Violation> {
+        let state = &self.state;
+        let racing = state.jobs.values().filter(|job| job.state.kind() == JobStateKind::Racing);
+        let racing: BTreeSet<JobId> = racing.map(|job| job.id).collect();
+        let indexed = state.races.racing().collect::<BTreeSet<_>>() == racing;
+        check(indexed, "jobs that are raced for are indexed", String::new)?;
+        for (id, book) in state.races.books() {
+            let name = || id.to_string();
+            let job = state.jobs.get(&id);
+            check(job.is_some_and(|job| is_race(&job.spec)), "a round is of a known race", name)?;
+            check(book.rounds.len() <= usize::from(RACE_ROUNDS_MAX), "rounds are bounded", name)?;
+            let over = self.is_over(&id);
+            let newest = book.newest().map(|round| round.opened.number);
+            for (number, round) in &book.rounds {
+                let open = round.winners.is_none();
+                check(!open || Some(*number) == newest, "only the newest round is open", name)?;
+                let few = round.entries.len() <= RACE_COMMITMENTS_MAX;
+                check(few, "entries of a round are bounded", name)?;
+                for (prover, entry) in &round.entries {
+                    self.check_entry(*prover, entry, open && !over)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn check_entry(&self, prover: Address, entry: &RaceEntry, open: bool) -> Result<(), Violation> {
+        let name = || format!("{} of {prover}", entry.statement);
+        let book = self.state.statements.get(&entry.statement);
+        let own = book.is_some_and(|book| {
+            book.opened.records.iter().all(|record| record.prover == prover)
+                && self.state.entry_of(&entry.statement).is_some()
+        });
+        match &entry.stage {
+            EntryStage::Revealed | EntryStage::Uploading { .. } => {
+                check(open, "nobody waits for proofs of a round that is over", name)?;
+                check(book.is_none(), "nothing is voted on before its proofs are here", name)
+            }
+            EntryStage::Judging => {
+                check(open, "nobody votes on an entry of a round that is over", name)?;
+                check(own, "every record of an entry is its prover's", name)
+            }
+            EntryStage::Certified { certificate, verdict } => {
+                check(own, "every record of an entry is its prover's", name)?;
+                let certified = self.state.certificates.get(certificate);
+                let leaf = BatchLeaf { statement: entry.statement, verdict: *verdict };
+                let holds = certified.is_some_and(|book| book.certificate.leaves.contains(&leaf));
+                check(holds, "a certified entry's verdict is in its certificate", name)
+            }
+            EntryStage::Closed { .. } => Ok(()),
+        }
     }
 
     /// Nothing is kept that no known job, vote or epoch is the reason for.

@@ -9,10 +9,15 @@ use crate::ids::{
     Address, Attempt, BatchRoot, BlobDigest, ChainId, EpochNumber, JobId, ProgramId, SessionId,
     StatementDigest, TaskId,
 };
-use crate::units::{ByteCount, UnixMillis};
+use crate::statement::OpenedStatement;
+use crate::units::{ByteCount, UnixMillis, UnixSeconds};
 
 use super::input::{ProverCapabilities, SubmissionSubject};
 use super::workforce::{FreeProvers, Offers, Place};
+
+/// Most entries that one prover may announce before their reveals are final: it races for few jobs
+/// at a time, and an entry may have 256 records.
+pub(super) const EARLY_ENTRIES_MAX: usize = 8;
 
 /// A connected prover.
 #[derive(Clone, Debug)]
@@ -109,6 +114,11 @@ pub(super) struct Live {
     /// Connections of the oracles of each chain; none is empty.
     pub oracles: BTreeMap<ChainId, BTreeSet<SessionId>>,
     pub timers: BTreeSet<(UnixMillis, Timer)>,
+    /// The time of the newest final block of each chain, as its oracle told last.
+    pub chain_time: BTreeMap<ChainId, UnixSeconds>,
+    /// Entries of races whose reveal is not final here yet; at most
+    /// [`EARLY_ENTRIES_MAX`] of one prover, for as long as it is connected.
+    pub early: BTreeMap<(Address, JobId), OpenedStatement>,
     /// Jobs whose next step is to be decided.
     pub dirty_jobs: BTreeSet<JobId>,
     /// Batches whose next step is to be decided.
@@ -154,6 +164,8 @@ impl Live {
     pub fn disconnect(&mut self, prover: &Address) -> Option<ProverSession> {
         self.unindex(prover);
         let session = self.provers.remove(prover)?;
+        // It says them again when it is back.
+        self.early.retain(|(of, _), _| of != prover);
         for program in session.programs() {
             if let Some(offers) = self.offers.get_mut(&program) {
                 offers.remove(session.capabilities.memory_bytes);

@@ -7,6 +7,7 @@ use crate::ids::{
     Address, BatchRoot, CertificateId, ChainId, EpochNumber, JobId, StatementDigest, TaskId,
 };
 use crate::job::Mode;
+use crate::race::EntryError;
 use crate::units::{ByteCount, UnixSeconds};
 
 use super::state::{EvolveError, JobStateKind};
@@ -58,9 +59,31 @@ pub enum Refusal {
         /// The contract.
         contract: Address,
     },
-    /// The mode is not deployed.
-    #[error("mode {} is not offered yet; submit with mode assigned", .0.name())]
+    /// The mode is not one of direct jobs.
+    #[error("mode {} is for jobs of a TaskManager; submit with mode assigned", .0.name())]
     UnsupportedMode(Mode),
+    /// The job cannot be raced for.
+    #[error("{0}; create it in assigned mode")]
+    NotRaceable(&'static str),
+    /// A statement that is no entry of a race.
+    #[error(transparent)]
+    BadEntry(#[from] EntryError),
+    /// An entry that a race does not take, or not now.
+    #[error("job {job} does not take the entry: {why}")]
+    EntryNotTaken {
+        /// The job.
+        job: JobId,
+        /// Why, and what to do.
+        why: String,
+    },
+    /// The chain's word is about a round that is not known, or has no room.
+    #[error("round {round} of job {job} has no place for it; check the oracle's cursor")]
+    NoRaceRound {
+        /// The job.
+        job: JobId,
+        /// The round.
+        round: u8,
+    },
     /// The deadline is over.
     #[error("deadline {deadline} is over; submit with a later one")]
     DeadlinePassed {
@@ -319,6 +342,7 @@ impl Refusal {
             | Self::NotInEpoch(_)
             | Self::NoSettlement(_)
             | Self::UnknownEpoch(_)
+            | Self::EntryNotTaken { .. }
             | Self::UnknownTask(_) => Consequence::Ignore,
             Self::UnknownLease(_)
             | Self::BadDetail { .. }
@@ -335,6 +359,9 @@ impl Refusal {
             | Self::WrongHome { .. }
             | Self::UnknownTarget { .. }
             | Self::UnsupportedMode(_)
+            | Self::NotRaceable(_)
+            | Self::BadEntry(_)
+            | Self::NoRaceRound { .. }
             | Self::DeadlinePassed { .. }
             | Self::LimitOutOfRange { .. }
             | Self::SequenceWithoutStream(_)
@@ -371,6 +398,10 @@ mod tests {
             Refusal::WrongHome { expected: chain, got: other },
             Refusal::UnknownTarget { chain, contract },
             Refusal::UnsupportedMode(Mode::Race),
+            Refusal::NotRaceable("its program is not bound to its prover"),
+            Refusal::BadEntry(EntryError::OtherStatement),
+            Refusal::EntryNotTaken { job, why: "no round is open; wait for one".into() },
+            Refusal::NoRaceRound { job, round: 1 },
             Refusal::DeadlinePassed { deadline: UnixSeconds::new(1) },
             Refusal::LimitOutOfRange { what, max: 1, got: 2 },
             Refusal::SequenceWithoutStream(1),

@@ -274,6 +274,7 @@ impl Network {
             JobState::Certified { certificate }
             | JobState::Submitted { certificate, .. }
             | JobState::Settled { certificate, .. } => Some(*certificate),
+            JobState::RaceSettled { certificate, .. } => *certificate,
             _ => None,
         }
     }

@@ -15,6 +15,7 @@ use proofgrid_proto::{stored, v1};
 
 use crate::limits::{FEED_EVENTS_MAX, FEEDS_EVENTS_MAX};
 
+mod race;
 #[cfg(test)]
 mod tests;
 
@@ -111,6 +112,11 @@ impl Said {
     fn moves_to(mut self, state: JobStateKind) -> Self {
         self.state = Some(state);
         self
+    }
+
+    /// As [`Self::moves_to`]; a race goes on while its entries are voted on and certified.
+    fn moves_unless_raced(self, to: JobStateKind, state: &State) -> Self {
+        if state.is_race(&self.job) { self } else { self.moves_to(to) }
     }
 
     fn about_task(mut self, task: v1::Task) -> Self {
@@ -375,7 +381,8 @@ fn read(change: &Change, state: &State) -> Vec<Said> {
             vec![Said::new(*job, "the input is here").moves_to(JobStateKind::Accepted)]
         }
         Change::JobPlanned { job, plan } => {
-            vec![Said::new(*job, format!("cut into {} segments", plan.segments.len()))]
+            let said = Said::new(*job, format!("cut into {} segments", plan.segments.len()));
+            vec![if state.is_race(job) { said.moves_to(JobStateKind::Racing) } else { said }]
         }
         Change::JobEnded { job, end } => vec![read_end(*job, end)],
         Change::JobHeld { job, reason } => {
@@ -388,6 +395,13 @@ fn read(change: &Change, state: &State) -> Vec<Said> {
         | Change::TaskAccepted { .. }
         | Change::TaskFailed { .. }
         | Change::SegmentRejected { .. } => read_task(change, state).into_iter().collect(),
+        Change::RaceRoundOpened { .. }
+        | Change::RaceRevealed { .. }
+        | Change::RaceEntered { .. }
+        | Change::RaceEntryOpened { .. }
+        | Change::RaceEntryClosed { .. }
+        | Change::RaceRoundClosed { .. }
+        | Change::RaceSettled { .. } => race::read(change).into_iter().collect(),
         _ => read_votes(change, state),
     }
 }
@@ -498,7 +512,7 @@ fn read_votes(change: &Change, state: &State) -> Vec<Said> {
         }
         Change::VotingOpened { statement, epoch } => one(statement, &|job| {
             Said::new(job, format!("the members of epoch {epoch} judge and commit to their votes"))
-                .moves_to(JobStateKind::Verifying)
+                .moves_unless_raced(JobStateKind::Verifying, state)
         }),
         // Before the commit set stands nothing is said: nobody knows of a verdict yet.
         Change::CommitsClosed { statement, epoch } => {
@@ -546,14 +560,15 @@ fn read_votes(change: &Change, state: &State) -> Vec<Said> {
             let jobs = leaves.iter().filter_map(|leaf| job_of_statement(state, &leaf.statement));
             jobs.map(|job| Said {
                 detail: Some(v1::job_event::Detail::CertificateId(id.as_bytes().to_vec())),
-                ..Said::new(job, format!("certificate {id}")).moves_to(JobStateKind::Certified)
+                ..Said::new(job, format!("certificate {id}"))
+                    .moves_unless_raced(JobStateKind::Certified, state)
             })
             .collect()
         }
         Change::CertificateDropped { id, reason } => jobs_of_certificate(state, id)
             .map(|job| {
                 Said::new(job, format!("certificate {id} is of no use: {reason}; voting again"))
-                    .moves_to(JobStateKind::Verifying)
+                    .moves_unless_raced(JobStateKind::Verifying, state)
             })
             .collect(),
         Change::SubmissionMoved { subject, update, .. } => read_submission(subject, update, state),

@@ -22,7 +22,8 @@ use proofgrid_core::network::{Assignment, Effect, Lease, LeaseRef, Network, Peer
 use proofgrid_judge::Judge;
 use proofgrid_proofs::program::Registry;
 use proofgrid_proto::convert::{
-    OracleOrder, ProverOrder, SegmentOffer, SettleOrder, StatementOffer, VerifierOrder,
+    EntryAnswer, EntryReply, JudgeOrder, OracleOrder, ProverOrder, SegmentOffer, SettleOrder,
+    StatementOffer, VerifierOrder,
 };
 use proofgrid_store::blob::{BlobError, BlobStore};
 use tokio::sync::Notify;
@@ -276,6 +277,13 @@ impl Effects {
                     verify,
                 });
             }
+            Effect::OfferRace { prover, offer } => {
+                self.directory.send_prover(prover.session, ProverOrder::RaceOffer(offer));
+            }
+            Effect::TakeRaceProofs { prover, job, statement } => {
+                let answer = EntryAnswer { job, statement, reply: EntryReply::Upload };
+                self.directory.send_prover(prover.session, ProverOrder::RaceEntry(answer));
+            }
             Effect::DeleteBlob { digest } => self.deletions.push(digest),
             Effect::CloseSession { peer } => self.directory.close_replaced(peer.session),
             // The actor has woken the watchers.
@@ -356,6 +364,28 @@ impl Effects {
                     path,
                 };
                 self.directory.send_oracle(chain, OracleOrder::SettleJob(Box::new(order)));
+            }
+            Effect::JudgeRaceEntry {
+                chain,
+                task_manager,
+                prover,
+                round,
+                verdict,
+                opened,
+                leaf_index,
+                path,
+                certificate,
+            } => {
+                let job = opened.job();
+                let Some(spec) = network.state().jobs.get(&job).map(|job| job.spec.clone()) else {
+                    return;
+                };
+                tracing::info!(%job, %chain, %prover, round, "verdict handed to the oracle");
+                let certificate = *certificate;
+                let leaf =
+                    SettleOrder { task_manager, spec, opened, certificate, leaf_index, path };
+                let order = JudgeOrder { leaf, prover, round, verdict };
+                self.directory.send_oracle(chain, OracleOrder::JudgeRaceEntry(Box::new(order)));
             }
             _ => {}
         }

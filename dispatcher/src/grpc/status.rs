@@ -50,11 +50,14 @@ const fn classify_refusal(refusal: &Refusal) -> (Code, Reason) {
         Refusal::NonceUsed { .. } => (Code::AlreadyExists, Reason::NonceUsed),
         Refusal::WrongOrigin
         | Refusal::SequenceWithoutStream(_)
+        | Refusal::BadEntry(_)
         | Refusal::BadRegistration { .. } => (Code::InvalidArgument, Reason::Malformed),
         Refusal::WrongHome { .. } | Refusal::UnknownTarget { .. } | Refusal::WrongTable { .. } => {
             (Code::InvalidArgument, Reason::WrongNetwork)
         }
-        Refusal::UnsupportedMode(_) => (Code::Unimplemented, Reason::Unsupported),
+        Refusal::UnsupportedMode(_) | Refusal::NotRaceable(_) => {
+            (Code::Unimplemented, Reason::Unsupported)
+        }
         Refusal::DeadlinePassed { .. } => (Code::InvalidArgument, Reason::Expired),
         Refusal::LimitOutOfRange { .. } | Refusal::ProofTooLarge { .. } => {
             (Code::InvalidArgument, Reason::Limit)
@@ -77,6 +80,8 @@ const fn classify_refusal(refusal: &Refusal) -> (Code, Reason) {
         Refusal::CancelOnChain(_)
         | Refusal::JobBeyond { .. }
         | Refusal::WrongContract(_)
+        | Refusal::EntryNotTaken { .. }
+        | Refusal::NoRaceRound { .. }
         | Refusal::UnknownStatement(_)
         | Refusal::NoSuchRound { .. }
         | Refusal::StillSealed { .. }

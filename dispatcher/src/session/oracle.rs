@@ -4,7 +4,8 @@
 use proofgrid_core::ids::{ChainId, Role};
 use proofgrid_core::network::{Answer, Input, Provenance, Refusal};
 use proofgrid_proto::convert::{
-    ChainNews, Challenge, Hello, LoginProof, OracleMessage, OracleOrder, ReportedEvent, Welcome,
+    ChainNews, Challenge, Hello, LoginProof, OracleMessage, OracleOrder, RaceNews, ReportedEvent,
+    Welcome,
 };
 use proofgrid_proto::v1;
 use tokio::sync::mpsc;
@@ -161,15 +162,12 @@ impl OracleGate {
                 Input::SubmitJob { spec: *spec, provenance: Provenance::Chain(event) }
             }
             ChainNews::JobExpired { event, job } => Input::JobExpired { job, provenance: event },
-            ChainNews::Head { final_block, latest_block, .. } => {
+            ChainNews::Head { final_block, final_time, latest_block, .. } => {
                 tracing::trace!(%chain, %final_block, %latest_block, "head");
-                let _ = link.sender.try_send(Ok(ack(event_id, None)));
-                return Ok(());
+                Input::ChainHead { chain, time: final_time }
             }
-            ChainNews::Race(_) => {
-                let error = EdgeError::NotAllowed("no races are run here".to_owned());
-                let _ = link.sender.try_send(Ok(refuse(event_id, &error)));
-                return Ok(());
+            ChainNews::Race(RaceNews { event, job, what }) => {
+                Input::RaceNews { job, event, step: what }
             }
             ChainNews::Submission { subject, update } => {
                 Input::SubmissionUpdate { chain, subject, update }

@@ -2,14 +2,16 @@
 
 use proofgrid_core::bond::{AcceptedLease, BondedLease, LeaseTerms};
 use proofgrid_core::crypto::secp::WalletSignature;
-use proofgrid_core::ids::{Address, Role};
+use proofgrid_core::ids::{Address, JobId, Role};
 use proofgrid_core::job::JobSpec;
 use proofgrid_core::network::{
     Answer, Input, LeaseRef, ProofReport, ProverCapabilities, Refusal, State, TaskState, Try,
 };
+use proofgrid_core::statement::OpenedStatement;
 use proofgrid_core::units::UnixMillis;
 use proofgrid_proto::convert::{
-    Challenge, CompletionReply, Hello, LoginProof, OracleOrder, ProverMessage, ProverOrder, Welcome,
+    Challenge, CompletionReply, EntryAnswer, EntryReply, Hello, LoginProof, OracleOrder,
+    ProverMessage, ProverOrder, Welcome,
 };
 use proofgrid_proto::v1;
 use tokio::sync::mpsc;
@@ -204,6 +206,26 @@ impl ProverGate {
     }
 }
 
+impl ProverGate {
+    /// Takes the records of what a prover revealed; whatever follows is the answer to the entry.
+    async fn race_entry(link: &Link, job: JobId, opened: OpenedStatement) -> Result<(), EdgeError> {
+        let statement = opened.statement.digest();
+        let input = Input::RaceEntry { prover: link.address, opened };
+        let sender = link.sender.clone();
+        let answer: crate::actor::Reply = Box::new(move |answer, _| {
+            let reply = match answer {
+                Ok(Answer::EntryTaken { may_upload: true }) => EntryReply::Upload,
+                Ok(_) => EntryReply::Waiting("the word that its reveal is final".to_owned()),
+                Err(refusal) => EntryReply::Refused(refusal.to_string()),
+            };
+            // A full queue means a peer that does not read; its session ends by other means.
+            let order = ProverOrder::RaceEntry(EntryAnswer { job, statement, reply });
+            let _ = sender.try_send(Ok(order));
+        });
+        link.shared.actor.hand_over(input, answer).await
+    }
+}
+
 impl Handler<ProverProtocol> for ProverGate {
     async fn opened(&mut self, _link: &Link) -> Result<(), EdgeError> {
         Ok(())
@@ -242,8 +264,8 @@ impl Handler<ProverProtocol> for ProverGate {
             ProverMessage::Accept { lease, terms, signature } => {
                 Self::accept(link, lease, terms, signature).await?;
             }
-            ProverMessage::RaceEntry { .. } => {
-                return Err(EdgeError::NotAllowed("no races are run here".into()));
+            ProverMessage::RaceEntry { job, opened } => {
+                Self::race_entry(link, job, *opened).await?;
             }
             ProverMessage::Drain => {
                 let input = Input::ProverDraining { prover, session };

@@ -181,6 +181,19 @@ pub fn print_job(job: &JobView) {
     output::line(&format!("program    {}", job.program));
     let reason = if job.reason.is_empty() { String::new() } else { format!(": {}", job.reason) };
     output::line(&format!("state      {}{reason}", job.state));
+    if let Some(race) = &job.race {
+        let revealed = race.entries.iter().filter(|entry| entry.round == race.round).count();
+        output::line(&format!(
+            "race       round {}, {revealed} commitments revealed; waits for {}",
+            race.round, race.waits_for
+        ));
+        for entry in &race.entries {
+            output::line(&format!(
+                "entry      round {}, {}: {}",
+                entry.round, entry.prover, entry.standing
+            ));
+        }
+    }
     if let Some(votes) = &job.votes {
         output::line(&format!(
             "votes      {} of the stake committed; {} of {} members voted, {} of the stake for valid, \

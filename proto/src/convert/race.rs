@@ -4,6 +4,7 @@ use proofgrid_core::ids::{Address, ChainId, EpochNumber, JobId, StatementDigest}
 use proofgrid_core::job::JobSpec;
 use proofgrid_core::limits::SEGMENTS_MAX;
 use proofgrid_core::network::{ChainEvent, PlannedSegment};
+pub use proofgrid_core::race::RaceStep;
 use proofgrid_core::race::{RACE_COMMITMENTS_MAX, RACE_ROUNDS_MAX, RaceOffer, RaceRound};
 use proofgrid_core::statement::Verdict;
 use proofgrid_core::units::{ByteCount, UnixSeconds, WorkUnits};
@@ -57,34 +58,6 @@ pub struct RaceNews {
     pub job: JobId,
     /// What happened.
     pub what: RaceStep,
-}
-
-/// One step of a race on its chain.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum RaceStep {
-    /// A round takes commitments.
-    Opened(RaceRound),
-    /// A prover revealed its statement.
-    Revealed {
-        /// Which round.
-        round: u8,
-        /// Who.
-        prover: Address,
-        /// What it committed to.
-        statement: StatementDigest,
-    },
-    /// A round is over.
-    Closed {
-        /// Which round.
-        round: u8,
-        /// Commitments that were found valid.
-        winners: u32,
-    },
-    /// The fee was split among the winners.
-    Settled {
-        /// The first winner's statement.
-        statement: StatementDigest,
-    },
 }
 
 fn round(wire: u32) -> Result<u8, ConvertError> {

@@ -4,7 +4,7 @@ use proofgrid_core::ids::{CertificateId, ChainId, JobId};
 use proofgrid_core::job::Origin;
 use proofgrid_core::network::{
     Explanation, Inclusion, Job, JobPlan, JobState, JobStateKind, JobView, Network, Posting,
-    SubmissionView, TaskStateKind, TaskView, VotingView,
+    RaceEntryView, RaceView, SubmissionView, TaskStateKind, TaskView, VotingView,
 };
 use proofgrid_core::units::Stake;
 
@@ -25,6 +25,7 @@ impl From<JobStateKind> for v1::JobState {
             JobStateKind::Failed => Self::Failed,
             JobStateKind::Expired => Self::Expired,
             JobStateKind::Cancelled => Self::Cancelled,
+            JobStateKind::Racing => Self::Racing,
         }
     }
 }
@@ -70,7 +71,10 @@ pub fn job_summary(job: &Job) -> v1::Job {
     let certificate_id = match &job.state {
         JobState::Certified { certificate }
         | JobState::Submitted { certificate, .. }
-        | JobState::Settled { certificate, .. } => certificate.as_bytes().to_vec(),
+        | JobState::Settled { certificate, .. }
+        | JobState::RaceSettled { certificate: Some(certificate), .. } => {
+            certificate.as_bytes().to_vec()
+        }
         _ => Vec::new(),
     };
     let changed = job.history.back().map_or(job.submitted_at, |entry| entry.at);
@@ -86,6 +90,7 @@ pub fn job_summary(job: &Job) -> v1::Job {
         certificate_id,
         submissions: Vec::new(),
         unpaid: job.spec.origin == Origin::Direct,
+        race: None,
     }
 }
 
@@ -96,7 +101,33 @@ pub fn job_view(network: &Network, id: &JobId) -> Option<v1::Job> {
     let job = network.state().jobs.get(id)?;
     let tasks = view.tasks.iter().map(|task| task_view(task, view.plan.as_ref())).collect();
     let statement = view.voting.as_ref().map(|voting| statement_view(network, &view, voting));
-    Some(v1::Job { tasks, statement, submissions: submissions(&view), ..job_summary(job) })
+    let race = network.race(id).map(race_view);
+    Some(v1::Job { tasks, statement, submissions: submissions(&view), race, ..job_summary(job) })
+}
+
+fn race_view(race: RaceView) -> v1::RaceProgress {
+    let entry = |entry: RaceEntryView| {
+        let (verdict, certificate_id) = match entry.certified {
+            Some((verdict, id)) => (v1::Verdict::from(verdict), id.as_bytes().to_vec()),
+            None => (v1::Verdict::Unspecified, Vec::new()),
+        };
+        v1::RaceEntryProgress {
+            round: u32::from(entry.round),
+            prover: entry.prover.as_bytes().to_vec(),
+            statement_digest: entry.statement.as_bytes().to_vec(),
+            standing: entry.standing,
+            verdict: verdict.into(),
+            certificate_id,
+        }
+    };
+    v1::RaceProgress {
+        round: u32::from(race.round.number),
+        commit_until_unix_s: race.round.commit_until.get(),
+        reveal_until_unix_s: race.round.reveal_until.get(),
+        judge_until_unix_s: race.round.judge_until.get(),
+        waits_for: race.waits_for,
+        entries: race.entries.into_iter().map(entry).collect(),
+    }
 }
 
 /// A task and who works on it.

@@ -416,6 +416,8 @@ pub enum JobState {
     Expired = 11,
     /// Withdrawn by its requester.
     Cancelled = 12,
+    /// Provers race for it.
+    Racing = 13,
 }
 impl JobState {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -437,6 +439,7 @@ impl JobState {
             Self::Failed => "JOB_STATE_FAILED",
             Self::Expired => "JOB_STATE_EXPIRED",
             Self::Cancelled => "JOB_STATE_CANCELLED",
+            Self::Racing => "JOB_STATE_RACING",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -455,6 +458,7 @@ impl JobState {
             "JOB_STATE_FAILED" => Some(Self::Failed),
             "JOB_STATE_EXPIRED" => Some(Self::Expired),
             "JOB_STATE_CANCELLED" => Some(Self::Cancelled),
+            "JOB_STATE_RACING" => Some(Self::Racing),
             _ => None,
         }
     }
@@ -2168,6 +2172,53 @@ pub struct Job {
     /// True for direct jobs: nothing is escrowed.
     #[prost(bool, tag = "11")]
     pub unpaid: bool,
+    /// Its race, once a round was opened.
+    #[prost(message, optional, tag = "12")]
+    pub race: ::core::option::Option<RaceProgress>,
+}
+/// The newest round of a race.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct RaceProgress {
+    /// Which round, from 1.
+    #[prost(uint32, tag = "1")]
+    pub round: u32,
+    /// Commitments are taken before this second of the chain, reveals from it on; Unix seconds.
+    #[prost(uint64, tag = "2")]
+    pub commit_until_unix_s: u64,
+    /// Reveals are taken before this second of the chain, Unix seconds.
+    #[prost(uint64, tag = "3")]
+    pub reveal_until_unix_s: u64,
+    /// When the round ends unless it is held, Unix seconds.
+    #[prost(uint64, tag = "4")]
+    pub judge_until_unix_s: u64,
+    /// What it waits for and until when, for people.
+    #[prost(string, tag = "5")]
+    pub waits_for: ::prost::alloc::string::String,
+    /// Every commitment that was revealed, of all rounds.
+    #[prost(message, repeated, tag = "6")]
+    pub entries: ::prost::alloc::vec::Vec<RaceEntryProgress>,
+}
+/// One commitment that was revealed.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RaceEntryProgress {
+    /// Which round, from 1.
+    #[prost(uint32, tag = "1")]
+    pub round: u32,
+    /// 20 bytes: whose.
+    #[prost(bytes = "vec", tag = "2")]
+    pub prover: ::prost::alloc::vec::Vec<u8>,
+    /// 32 bytes: what was committed to.
+    #[prost(bytes = "vec", tag = "3")]
+    pub statement_digest: ::prost::alloc::vec::Vec<u8>,
+    /// What became of it, for people.
+    #[prost(string, tag = "4")]
+    pub standing: ::prost::alloc::string::String,
+    /// The certified verdict; unspecified until there is one.
+    #[prost(enumeration = "Verdict", tag = "5")]
+    pub verdict: i32,
+    /// 32 bytes once certified; empty before.
+    #[prost(bytes = "vec", tag = "6")]
+    pub certificate_id: ::prost::alloc::vec::Vec<u8>,
 }
 /// One unit of work of a job.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -4976,8 +5027,10 @@ pub struct RaceOffer {
     #[prost(message, optional, tag = "7")]
     pub task_manager: ::core::option::Option<ChainContract>,
 }
-/// What the prover revealed on-chain, with its records. It uploads the proofs when the answer
-/// accepts it; the same entry again gets the same answer.
+/// What the prover revealed on-chain, with its records. It uploads the proofs when an answer says
+/// so; the same entry again gets the same answer. It is said again in every session until its proofs
+/// are there, and again later where the answer is that it came before `commit_until`: the dispatcher
+/// goes by the time of the chain's newest final block.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct RaceEntry {
     /// 32 bytes.

@@ -338,7 +338,11 @@ impl World {
                 }
             }
             Effect::CloseSession { peer } => self.break_link(peer.session.get()),
-            Effect::OfferSegment { .. }
+            // No job of these runs is raced for.
+            Effect::OfferRace { .. }
+            | Effect::TakeRaceProofs { .. }
+            | Effect::JudgeRaceEntry { .. }
+            | Effect::OfferSegment { .. }
             | Effect::WithdrawStatement { .. }
             | Effect::JobChanged { .. } => {}
         }

@@ -107,8 +107,8 @@ impl Network {
             let (chain, contract) = (spec.target.chain, spec.target.contract);
             return Err(Refusal::UnknownTarget { chain, contract });
         }
-        if spec.mode != Mode::Assigned {
-            return Err(Refusal::UnsupportedMode(spec.mode));
+        if spec.mode == Mode::Race {
+            self.check_raceable(spec)?;
         }
         if spec.deadline <= now.as_seconds() {
             return Err(Refusal::DeadlinePassed { deadline: spec.deadline });
@@ -178,6 +178,7 @@ impl Network {
         }
         self.record(step, Change::JobPlanned { job, plan })?;
         step.changed.insert(job);
+        self.offer_race(step, &job, None);
         Ok(Answer::Done)
     }
 
@@ -288,6 +289,7 @@ impl Network {
         match &job.state {
             JobState::AwaitingInput { .. } => self.advance_input(step, id),
             JobState::Proving => self.advance_proving(step, id),
+            JobState::Racing => self.advance_race(step, id),
             JobState::Verifying { statement } | JobState::Held { statement, .. } => {
                 let statement = *statement;
                 self.advance_statement(step, id, statement)

@@ -3,6 +3,7 @@
 mod jobs;
 mod provers;
 mod pruning;
+mod race;
 mod sealed;
 pub(super) mod streams;
 mod submission;
@@ -53,6 +54,11 @@ impl Network {
             Input::SubmissionUpdate { chain, subject, update } => {
                 self.on_submission(step, chain, subject, update)
             }
+            Input::RaceNews { job, event, step: news } => {
+                self.on_race_news(step, job, &event, news)
+            }
+            Input::RaceEntry { prover, opened } => self.on_race_entry(step, prover, opened),
+            Input::ChainHead { chain, time } => self.on_chain_head(chain, time),
             Input::Tick => self.on_tick(step),
             other => self.handle_prover(step, other),
         }

@@ -153,6 +153,7 @@ impl Network {
         self.live.heard.insert(prover, step.now);
         let resumed = self.resume_leases(step, prover, holding)?;
         self.reindex(prover);
+        self.offer_races(step, peer);
         let dead_at = step.now.after(Millis::new(self.config.heartbeat_dead_after_ms));
         Ok(Answer::Registered { resumed, dead_at })
     }

@@ -71,6 +71,13 @@ impl Network {
                 step.effects.extend(self.settle_effects(&id));
             }
         }
+        // A race is judged after its certificate is final too.
+        for job in self.state.races.racing() {
+            let orders = self.judge_effects(&job, None);
+            step.effects.extend(orders.filter(
+                |order| matches!(order, Effect::JudgeRaceEntry { chain: of, .. } if *of == chain),
+            ));
+        }
     }
 
     /// The order to post a certificate, while it is not final and an oracle is there.
@@ -172,6 +179,7 @@ impl Network {
         match update {
             SubmissionUpdate::Included(_) | SubmissionUpdate::Final(_) if is_certificate => {
                 step.effects.extend(self.settle_effects(&id));
+                self.order_judging(step, &id);
             }
             SubmissionUpdate::Reorged => self.submit_again(step, subject),
             SubmissionUpdate::Failed(_) => self.retry_later(step, subject),

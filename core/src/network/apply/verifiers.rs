@@ -7,7 +7,7 @@ use crate::network::fact::{BatchClose, Change};
 use crate::network::input::{Answer, SubmissionSubject};
 use crate::network::live::Timer;
 use crate::network::refusal::Refusal;
-use crate::network::state::{JobState, StatementBook, StatementStage, VotePhase};
+use crate::network::state::{EntryStage, JobState, StatementBook, StatementStage, VotePhase};
 use crate::network::{Network, Step};
 
 impl Network {
@@ -74,7 +74,15 @@ impl Network {
     fn resume_short(&mut self, step: &mut Step) -> Result<(), Refusal> {
         let pending: Vec<StatementDigest> = self.state.pending.iter().copied().collect();
         for digest in pending {
-            let job = self.state.statement(&digest)?.opened.job();
+            let book = self.state.statement(&digest)?;
+            let job = book.opened.job();
+            if let StatementStage::Pending { epoch, rounds, .. } = book.stage
+                && rounds >= self.config.attest_rounds_max
+                && self.state.is_race(&job)
+            {
+                // Its votes stand, so it is pending again at once, with its rounds before it.
+                self.record(step, Change::VotingOpened { statement: digest, epoch })?;
+            }
             if matches!(self.state.job(&job)?.state, JobState::Held { .. }) {
                 let reason = "a verifier came back".to_owned();
                 self.record(step, Change::JobResumed { job, reason })?;
@@ -99,9 +107,16 @@ impl Network {
     /// Spares verifiers the rest of their work on a statement that is about to leave voting for
     /// good. Call before the fact that takes it out.
     pub(super) fn withdraw_statement(&self, step: &mut Step, job: JobId, reason: &str) {
-        let Some(statement) = self.state.jobs.get(&job).and_then(|job| job.statement) else {
-            return;
-        };
+        let newest = self.state.jobs.get(&job).and_then(|job| job.statement);
+        let raced = self.state.races.book(&job).into_iter().flat_map(|book| book.entries());
+        let judged = raced.filter(|(_, _, entry)| entry.stage == EntryStage::Judging);
+        for statement in newest.into_iter().chain(judged.map(|(_, _, entry)| entry.statement)) {
+            self.withdraw(step, statement, reason);
+        }
+    }
+
+    /// As [`Self::withdraw_statement`], of one statement.
+    fn withdraw(&self, step: &mut Step, statement: StatementDigest, reason: &str) {
         let Some(book) = self.state.statements.get(&statement) else { return };
         let epoch = match book.stage {
             StatementStage::Voting { epoch } => Some(epoch),

@@ -195,11 +195,16 @@ impl Network {
             let StatementStage::Pending { epoch, since, rounds } = book.stage else { continue };
             let job = book.opened.job();
             let Some(found) = self.state.jobs.get(&job) else { continue };
-            if !matches!(found.state, JobState::Verifying { .. }) {
+            let racing = found.state == JobState::Racing;
+            if !racing && !matches!(found.state, JobState::Verifying { .. }) {
                 continue;
             }
             if rounds >= self.config.attest_rounds_max {
-                worn_out.push((job, rounds));
+                // A race is not held: its round ends by its chain's clock. It is tried again when a
+                // verifier comes back or an epoch begins.
+                if !racing {
+                    worn_out.push((job, rounds));
+                }
                 continue;
             }
             let (sequence, group) = (found.spec.sequence, (found.spec.target, epoch));

@@ -6,6 +6,7 @@ use crate::ids::{BlobDigest, JobId, StatementAttempt, TaskId};
 use crate::job::{JobSpec, TaskKind};
 use crate::network::fact::{Change, JobEnd};
 use crate::network::input::{JobPlan, Provenance};
+use crate::race::is_race;
 use crate::units::{ByteCount, UnixMillis};
 
 use super::{
@@ -29,7 +30,7 @@ impl State {
             Change::InputReady { job } => {
                 self.move_job(job, JobState::Accepted, at, "input is stored".into(), touched)?;
             }
-            Change::JobPlanned { job, plan } => self.job_planned(at, *job, plan)?,
+            Change::JobPlanned { job, plan } => self.job_planned(at, *job, plan, touched)?,
             Change::JobEnded { job, end } => self.job_ended(at, *job, end, touched)?,
             Change::JobHeld { job, reason } => self.job_held(at, *job, reason, touched)?,
             Change::JobResumed { job, reason } => self.job_resumed(at, job, reason, touched)?,
@@ -133,10 +134,18 @@ impl State {
         at: UnixMillis,
         id: JobId,
         plan: &JobPlan,
+        touched: &mut Touched,
     ) -> Result<(), EvolveError> {
         let job = self.job_mut(&id)?;
         if job.plan.is_some() || job.state != JobState::Accepted {
             return Err(EvolveError::Repeated { what: "planning a job" });
+        }
+        if is_race(&job.spec) {
+            // Every prover proves all of it, so there is nothing to lease.
+            job.plan = Some(plan.clone());
+            self.races.racing.insert(id);
+            let text = format!("provers race for its {} segments", plan.segments.len());
+            return self.move_job(&id, JobState::Racing, at, text, touched);
         }
         let mut tasks = Vec::with_capacity(plan.segments.len());
         for (index, segment) in (0u32..).zip(&plan.segments) {
@@ -207,6 +216,7 @@ impl State {
         self.move_job(&id, state, at, reason, touched)?;
         self.cancel_tasks(at, id)?;
         self.close_statement(&id);
+        self.end_race(&id)?;
         if let Some(certificate) = certificate {
             if let Some(book) = self.certificates.get_mut(&certificate) {
                 book.settlements.remove(&id);
@@ -293,7 +303,10 @@ impl State {
     /// Proofs that a job's tries delivered.
     pub(in crate::network) fn job_blobs(&self, job: &JobId) -> Vec<BlobDigest> {
         let tasks = self.jobs.get(job).into_iter().flat_map(|job| &job.tasks);
-        tasks.flat_map(|task| &task.tries).filter_map(|found| found.delivered).collect()
+        let delivered = tasks.flat_map(|task| &task.tries).filter_map(|found| found.delivered);
+        let raced = self.races.book(job).into_iter().flat_map(|book| book.entries());
+        let raced = raced.flat_map(|(_, _, entry)| entry.proofs.iter().copied());
+        delivered.chain(raced).collect()
     }
 
     pub(super) fn blobs_released(&mut self, job: &JobId) {

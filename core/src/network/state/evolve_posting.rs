@@ -23,6 +23,7 @@ impl State {
         let statements = book.statements.clone();
         self.posting.remove(&id);
         for (statement, job) in statements {
+            self.entry_uncertified(statement, id, touched)?;
             if !self.is_on_its_way(&job, id) {
                 continue;
             }

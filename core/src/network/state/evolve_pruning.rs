@@ -44,6 +44,7 @@ impl State {
         }
         self.blobs_released(id);
         let job = self.jobs.remove(id).ok_or(EvolveError::UnknownJob(*id))?;
+        self.races.books.remove(id);
         self.by_serial.remove(&job.serial);
         for task in &job.tasks {
             self.tasks.remove(&task.id);

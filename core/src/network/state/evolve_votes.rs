@@ -249,13 +249,16 @@ impl State {
         if decided != Some(verdict) {
             return Err(EvolveError::Contradiction { what: "a quorum without its votes" });
         }
-        book.stage = match verdict {
-            Verdict::Valid => StatementStage::Pending { epoch, since: at, rounds: 0 },
-            Verdict::Invalid => StatementStage::Refused,
-        };
         let job = book.opened.job();
+        // In a race either verdict is certified: an invalid one is what takes the bond.
+        let certified = verdict == Verdict::Valid || self.is_race(&job);
+        self.statement_mut(&digest)?.stage = if certified {
+            StatementStage::Pending { epoch, since: at, rounds: 0 }
+        } else {
+            StatementStage::Refused
+        };
         self.voting.remove(&digest);
-        if verdict == Verdict::Valid {
+        if certified {
             self.pending.insert(digest);
         }
         touched.insert(job);
@@ -321,11 +324,14 @@ impl State {
         let mut common: Option<MemberSet> = None;
         let mut leaves = Vec::with_capacity(statements.len());
         for digest in statements {
+            let race = self.is_race(&self.statement(digest)?.opened.job());
             let book = self.statement_mut(digest)?;
             let quorum = book.rounds.get(&epoch).and_then(|round| round.tally.quorum());
-            let Some(quorum) = quorum.filter(|quorum| quorum.verdict() == Verdict::Valid) else {
+            let certified = |verdict| verdict == Verdict::Valid || race;
+            let Some(quorum) = quorum.filter(|quorum| certified(quorum.verdict())) else {
                 return Err(EvolveError::Contradiction { what: "a batch without a vote quorum" });
             };
+            let verdict = quorum.verdict();
             if !matches!(book.stage, StatementStage::Pending { .. }) {
                 return Err(EvolveError::Repeated { what: "batching a statement" });
             }
@@ -333,7 +339,7 @@ impl State {
             book.batches.insert(root);
             let voters = *quorum.voters();
             common = Some(common.map_or(voters, |common| common.intersection(&voters)));
-            leaves.push(BatchLeaf { statement: *digest, verdict: Verdict::Valid });
+            leaves.push(BatchLeaf { statement: *digest, verdict });
         }
         let batch = Batch::new(leaves).map_err(|error| refused("no batch", error))?;
         let table = self.epoch(epoch)?.table();
@@ -480,6 +486,10 @@ impl State {
             }
             book.stage = StatementStage::Certified { certificate: id };
             book.certificates.insert(id);
+            if self.is_race(&job) {
+                self.entry_certified(at, leaf.statement, leaf.verdict, id, touched)?;
+                continue;
+            }
             if self.job(&job)?.is_contract() {
                 settlements.insert(job, Submission::owed(at));
             }

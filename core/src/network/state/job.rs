@@ -147,6 +147,17 @@ pub enum JobState {
     },
     /// The requester withdrew it.
     Cancelled,
+    /// Provers race for it: its chain's rounds decide what is judged, and how it ends.
+    Racing,
+    /// A race that somebody won: its chain has split the fee.
+    RaceSettled {
+        /// The first winner's statement.
+        statement: StatementDigest,
+        /// Its certificate, if it was made here.
+        certificate: Option<CertificateId>,
+        /// The chain's word.
+        event: ChainEvent,
+    },
 }
 
 /// A job state without its data: the vertices of the table of legal edges.
@@ -167,13 +178,15 @@ pub enum JobStateKind {
     Failed,
     Expired,
     Cancelled,
+    Racing,
 }
 
 impl JobStateKind {
     /// Every state, in the order of a job's life.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::AwaitingInput,
         Self::Accepted,
+        Self::Racing,
         Self::Proving,
         Self::Verifying,
         Self::Certified,
@@ -206,19 +219,25 @@ impl std::fmt::Display for JobStateKind {
 /// The legal edges of a job. Anything else is a damaged journal or a bug, and is refused.
 pub const JOB_EDGES: &[(JobStateKind, JobStateKind)] = {
     use JobStateKind::{
-        Accepted, AwaitingInput, Cancelled, Certified, Expired, Failed, Held, Proving, Rejected,
-        Settled, Submitted, Verifying,
+        Accepted, AwaitingInput, Cancelled, Certified, Expired, Failed, Held, Proving, Racing,
+        Rejected, Settled, Submitted, Verifying,
     };
     &[
         (AwaitingInput, Accepted),
         (AwaitingInput, Rejected),
         (AwaitingInput, Expired),
         (AwaitingInput, Cancelled),
+        // A race that was decided without this dispatcher.
+        (AwaitingInput, Settled),
         (Accepted, Proving),
         (Accepted, Rejected),
         (Accepted, Failed),
         (Accepted, Expired),
         (Accepted, Cancelled),
+        (Accepted, Racing),
+        (Accepted, Settled),
+        (Racing, Settled),
+        (Racing, Expired),
         (Proving, Verifying),
         (Proving, Failed),
         (Proving, Expired),
@@ -264,6 +283,8 @@ impl JobState {
             Self::Failed { .. } => JobStateKind::Failed,
             Self::Expired { .. } => JobStateKind::Expired,
             Self::Cancelled => JobStateKind::Cancelled,
+            Self::Racing => JobStateKind::Racing,
+            Self::RaceSettled { .. } => JobStateKind::Settled,
         }
     }
 }

@@ -7,11 +7,13 @@ mod error;
 mod evolve_jobs;
 mod evolve_posting;
 mod evolve_pruning;
+mod evolve_race;
 mod evolve_sealed;
 mod evolve_tasks;
 mod evolve_votes;
 mod job;
 mod queue;
+mod race;
 mod sealed;
 mod task;
 mod votes;
@@ -36,6 +38,7 @@ pub use job::{
     JobStateKind,
 };
 pub use queue::{LaneKey, Queue, QueueKey, Ticket, Urgency};
+pub use race::{ENTRY_EDGES, EntryStage, EntryStageKind, RaceBook, RaceEntry, Races, RoundBook};
 pub use sealed::{SealedRound, SealedVotes, VOTE_EDGES, VotePhase, VotePhaseKind};
 pub use task::{RunningLease, TASK_EDGES, Task, TaskState, TaskStateKind, Try, TryOutcome};
 pub use votes::{
@@ -141,10 +144,15 @@ pub struct State {
     /// What is sealed of votes. Written after all the rest, from version 2 on.
     #[borsh(skip)]
     pub sealed: SealedVotes,
+    /// Races. Written after that, from version 3 on.
+    #[borsh(skip)]
+    pub races: Races,
 }
 
 /// Version byte of an encoded state.
-pub const STATE_VERSION: u8 = 2;
+pub const STATE_VERSION: u8 = 3;
+/// The version before there were races.
+const STATE_VERSION_NO_RACES: u8 = 2;
 /// The version before votes were sealed; it is read, because the facts behind it may be gone.
 const STATE_VERSION_UNSEALED: u8 = 1;
 
@@ -206,6 +214,15 @@ impl State {
             | Change::CommitsReopened { .. } => {
                 self.evolve_sealed(at, &fact.change, &mut touched)?;
             }
+            Change::RaceRoundOpened { .. }
+            | Change::RaceRevealed { .. }
+            | Change::RaceEntered { .. }
+            | Change::RaceEntryOpened { .. }
+            | Change::RaceEntryClosed { .. }
+            | Change::RaceRoundClosed { .. }
+            | Change::RaceSettled { .. } => {
+                self.evolve_race(at, &fact.change, &mut touched)?;
+            }
             Change::JobForgotten { .. }
             | Change::EvidenceForgotten { .. }
             | Change::EpochForgotten { .. }
@@ -230,7 +247,8 @@ impl State {
     pub fn write(&self, writer: &mut impl borsh::io::Write) -> borsh::io::Result<()> {
         writer.write_all(&[STATE_VERSION])?;
         self.serialize(writer)?;
-        self.sealed.serialize(writer)
+        self.sealed.serialize(writer)?;
+        self.races.serialize(writer)
     }
 
     /// Reads back exactly what [`State::encode`] gave.
@@ -252,15 +270,18 @@ impl State {
     /// [`StateDecodeError`] for another version, and for bytes that are no state.
     pub fn read(bytes: &mut &[u8]) -> Result<Self, StateDecodeError> {
         let (&got, body) = bytes.split_first().ok_or(StateDecodeError::Empty)?;
-        if got != STATE_VERSION && got != STATE_VERSION_UNSEALED {
+        if !(STATE_VERSION_UNSEALED..=STATE_VERSION).contains(&got) {
             return Err(StateDecodeError::Version { got, expected: STATE_VERSION });
         }
         *bytes = body;
         let malformed =
             |error: borsh::io::Error| StateDecodeError::Malformed { reason: error.to_string() };
         let mut state = Self::deserialize(bytes).map_err(malformed)?;
-        if got == STATE_VERSION {
+        if got >= STATE_VERSION_NO_RACES {
             state.sealed = SealedVotes::deserialize(bytes).map_err(malformed)?;
+        }
+        if got > STATE_VERSION_NO_RACES {
+            state.races = Races::deserialize(bytes).map_err(malformed)?;
         }
         Ok(state)
     }

@@ -55,6 +55,14 @@ fn the_document_has_exactly_the_edges_of_a_vote() {
 }
 
 #[test]
+fn the_document_has_exactly_the_edges_of_a_race_entry() {
+    let code: BTreeSet<_> =
+        ENTRY_EDGES.iter().map(|(from, to)| (from.to_string(), to.to_string())).collect();
+    assert_eq!(code.len(), ENTRY_EDGES.len(), "an edge stands twice");
+    assert_eq!(documented("### 7.1 Entries of a race"), code);
+}
+
+#[test]
 fn ended_jobs_go_nowhere_but_to_their_chains_refund() {
     for (from, to) in JOB_EDGES {
         assert!(!from.is_terminal() || *to == JobStateKind::Expired, "{from} -> {to}");

@@ -9,8 +9,9 @@ use crate::ids::{
     StatementDigest, TaskId,
 };
 use crate::network::*;
+use crate::race::RaceRound;
 use crate::statement::Verdict;
-use crate::units::{ByteCount, UnixMillis};
+use crate::units::{ByteCount, UnixMillis, UnixSeconds};
 
 use super::world::*;
 
@@ -37,6 +38,14 @@ fn every_change() -> Vec<(&'static str, Change)> {
     let reason = FailReason::TaskLost { index: 0, losses: 16 };
     let end = LeaseEnd::IntakeRefused { code: "claim".into(), text: "differs".into() };
     let input_until = UnixMillis::new(5);
+    let entry = opened.clone();
+    let round = RaceRound {
+        number: 2,
+        epoch,
+        commit_until: UnixSeconds::new(6),
+        reveal_until: UnixSeconds::new(7),
+        judge_until: UnixSeconds::new(8),
+    };
     vec![
         (
             "JobSubmitted",
@@ -157,6 +166,21 @@ fn every_change() -> Vec<(&'static str, Change)> {
         ("LateVoteRecorded", Change::LateVoteRecorded { vote }),
         ("RevealsClosed", Change::RevealsClosed { statement: digest, epoch }),
         ("CommitsReopened", Change::CommitsReopened { statement: digest, epoch }),
+        ("RaceRoundOpened", Change::RaceRoundOpened { job, round }),
+        ("RaceRevealed", Change::RaceRevealed { job, round: 2, prover: holder, statement: digest }),
+        ("RaceEntered", Change::RaceEntered { job, round: 2, prover: holder, opened: entry }),
+        ("RaceEntryOpened", Change::RaceEntryOpened { job, round: 2, prover: holder }),
+        (
+            "RaceEntryClosed",
+            Change::RaceEntryClosed {
+                job,
+                round: 2,
+                prover: holder,
+                reason: EntryClose::RoundOver,
+            },
+        ),
+        ("RaceRoundClosed", Change::RaceRoundClosed { job, round: 2, winners: 3 }),
+        ("RaceSettled", Change::RaceSettled { job, statement: digest, event: event(4) }),
     ]
 }
 

