@@ -127,6 +127,9 @@ pub struct ProverFile {
     /// What it may put at stake for a lease; nothing if absent.
     #[serde(default)]
     pub bond: Option<BondSection>,
+    /// The races that it may take part in; none if absent.
+    #[serde(default)]
+    pub race: Option<RaceSection>,
     /// Node API and metrics; not served if absent.
     #[serde(default)]
     pub node_api: Option<NodeApiSection>,
@@ -161,13 +164,54 @@ impl BondSection {
     /// # Errors
     /// When an address cannot be used.
     pub fn chain(&self) -> anyhow::Result<Chain> {
-        Ok(Chain::new(&RpcSettings {
-            chain: ChainId::new(self.chain_id),
-            urls: self.rpc_urls.clone(),
-            request_timeout: Duration::from_millis(self.request_timeout_ms),
-            retries_max: 5,
-        })?)
+        chain_of(self.chain_id, &self.rpc_urls, self.request_timeout_ms)
     }
+}
+
+/// A prover's races: its node commits and reveals on the chain itself, so the wallet needs a bond and
+/// coins for gas.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RaceSection {
+    /// EVM chain id.
+    pub chain_id: u64,
+    /// JSON-RPC addresses, the preferred one first.
+    pub rpc_urls: Vec<String>,
+    /// The chain's `TaskManager`, whose jobs are raced for.
+    pub task_manager: HexAddress,
+    /// When a commitment is final: `finalized` (default), `safe` or `depth=N`.
+    #[serde(default)]
+    pub finality: FinalityPolicy,
+    /// Most that one race may put at stake, in wei.
+    pub bond_wei_max: u64,
+    /// Longest wait for one answer, in milliseconds.
+    #[serde(default = "default_request_timeout_ms")]
+    pub request_timeout_ms: u64,
+}
+
+impl RaceSection {
+    /// Whose jobs are raced for.
+    #[must_use]
+    pub const fn task_manager(&self) -> ChainContract {
+        ChainContract { chain: ChainId::new(self.chain_id), contract: self.task_manager.0 }
+    }
+
+    /// The chain.
+    ///
+    /// # Errors
+    /// When an address cannot be used.
+    pub fn chain(&self) -> anyhow::Result<Chain> {
+        chain_of(self.chain_id, &self.rpc_urls, self.request_timeout_ms)
+    }
+}
+
+fn chain_of(chain_id: u64, urls: &[String], request_timeout_ms: u64) -> anyhow::Result<Chain> {
+    Ok(Chain::new(&RpcSettings {
+        chain: ChainId::new(chain_id),
+        urls: urls.to_vec(),
+        request_timeout: Duration::from_millis(request_timeout_ms),
+        retries_max: 5,
+    })?)
 }
 
 /// The home chain as a verifier reads it: its own node's word, never the dispatcher's.

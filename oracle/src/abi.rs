@@ -438,6 +438,7 @@ sol! {
         function provedAt(bytes32 statement) external view returns (uint64);
         function attestationOf(bytes32 statement, uint8 verdict, BatchLeaf calldata leaf)
             external view returns (uint64 epoch, uint256 nonSigners, uint64 hardAt);
+        function contestedUntil(bytes32 statement) external view returns (uint64);
         error AddressZero();
         error AlreadySet(address current);
         error BatchUnknown(bytes32 root, uint32 count);
@@ -496,6 +497,7 @@ sol! {
         event JobRefunded(bytes32 indexed jobId, address indexed requester, uint128 fee);
         function createJob(JobRequest calldata request) external payable returns (bytes32 jobId);
         function settle(bytes32 jobId, Settlement calldata settlement) external;
+        function settleRace(bytes32 jobId) external;
         function hold(bytes32 jobId, Settlement calldata settlement) external;
         function refund(bytes32 jobId) external;
         function withdraw(address to) external;
@@ -505,6 +507,7 @@ sol! {
         function registry() external view returns (address);
         function vault() external view returns (address);
         function bonds() external view returns (address);
+        function races() external view returns (address);
         function verifySeconds() external view returns (uint64);
         function graceSeconds() external view returns (uint64);
         function holdSecondsMax() external view returns (uint64);
@@ -654,6 +657,40 @@ sol! {
     }
 
     #[derive(Debug, PartialEq, Eq)]
+    enum RaceState { None, Open, Won, Lost }
+    #[derive(Debug, PartialEq, Eq)]
+    enum CommitmentState { None, Committed, Revealed, Valid, Invalid }
+    #[derive(Debug, PartialEq, Eq)]
+    struct Race {
+        uint40 deadline;
+        uint40 openedAt;
+        uint40 commitUntil;
+        uint40 revealUntil;
+        uint40 judgeUntil;
+        uint24 epoch;
+        uint8 round;
+        RaceState state;
+    }
+    #[derive(Debug, PartialEq, Eq)]
+    struct Commitment {
+        address prover;
+        CommitmentState state;
+        uint128 stake;
+        bytes32 word;
+        uint200 nonSigners;
+        uint24 epoch;
+    }
+
+    #[derive(Debug, PartialEq, Eq)]
+    interface IProverStakes {
+        function slashableStakesOf(
+            uint32 set,
+            address[] calldata operators,
+            uint32 lookaheadBlocks
+        ) external view returns (uint128[] memory);
+    }
+
+    #[derive(Debug, PartialEq, Eq)]
     interface IRaceRounds {
         constructor(
             address registry_,
@@ -662,8 +699,46 @@ sol! {
             RaceParams memory p,
             address owner_
         );
+        event StakeRecorded(uint64 indexed epoch, address indexed prover, uint128 stake);
+        event RoundOpened(
+            bytes32 indexed jobId,
+            uint8 round,
+            uint64 epoch,
+            uint64 commitUntil,
+            uint64 revealUntil,
+            uint64 judgeUntil
+        );
+        event Revealed(
+            bytes32 indexed jobId,
+            uint8 round,
+            address indexed prover,
+            bytes32 statement
+        );
+        event RoundClosed(bytes32 indexed jobId, uint8 round, uint256 winners);
         function wire(address taskManager_) external;
         function setProverBound(bytes32 programId, bool proverBound) external;
+        function recordStakes(address[] calldata provers) external;
+        function commit(bytes32 jobId, bytes32 commitment) external;
+        function reveal(bytes32 jobId, bytes32 statement, bytes32 salt) external;
+        function judge(bytes32 jobId, address prover, uint8 verdict, Settlement calldata s)
+            external;
+        function hold(bytes32 jobId, address prover, uint8 verdict, Settlement calldata s)
+            external;
+        function close(bytes32 jobId) external returns (RaceState);
+        function races(bytes32 jobId) external view returns (Race memory);
+        function commitments(bytes32 jobId) external view returns (Commitment[] memory);
+        function commitmentOf(
+            bytes32 jobId,
+            uint8 round,
+            bytes32 statement,
+            address prover,
+            bytes32 salt
+        ) external view returns (bytes32);
+        function stakeInRound(bytes32 jobId, address prover) external view returns (uint128);
+        function isProverBound(bytes32 programId) external view returns (bool);
+        function raceParams() external view returns (RaceParams memory);
+        function stakes() external view returns (address);
+        function epochTable() external view returns (address);
         error AddressZero();
         error AlreadyCommitted(bytes32 jobId, address prover);
         error AlreadySet();

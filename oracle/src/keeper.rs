@@ -10,23 +10,20 @@
 //! would bind the bond for work that nobody expects, so it is revoked while it can still be posted.
 
 use std::path::Path;
-use std::time::Duration;
 
 use borsh::{BorshDeserialize, BorshSerialize};
 use proofgrid_core::bond::AcceptedLease;
 use proofgrid_core::ids::{Address, JobId, TaskId};
 use proofgrid_core::units::UnixSeconds;
 use tokio::sync::mpsc;
-use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
 use crate::abi::{JobState, LockState};
 use crate::bonds::{BondBook, BondError, Lock, LockId};
-use crate::sender::{SendError, Sender};
+use crate::duty::{self, Duty};
+use crate::sender::{SendError, SharedSender};
 use crate::state_file::{StateFile, StateFileError, StateKind};
 
-/// Time between two looks at the locks.
-const LOOK_INTERVAL: Duration = Duration::from_secs(3);
 /// Most locks that are kept; a worker has far fewer slots, and every job ends.
 const LOCKS_MAX: usize = 1024;
 /// News that may wait while a transaction is on its way.
@@ -61,8 +58,9 @@ struct Kept {
     leaf: Option<[u8; 32]>,
 }
 
+/// What a prover tells its keeper.
 #[derive(Debug, Clone, Copy)]
-enum News {
+pub(crate) enum News {
     Accepted(LockId, UnixSeconds),
     Proved(JobId, TaskId, [u8; 32]),
     GivenUp(GivenUp),
@@ -143,7 +141,7 @@ impl GivenUp {
 #[derive(Debug)]
 pub struct Keeper {
     book: BondBook,
-    sender: Sender,
+    sender: SharedSender,
     file: StateFile,
     kept: Vec<Kept>,
     given_up_file: StateFile,
@@ -158,7 +156,7 @@ impl Keeper {
     /// When the file is damaged or cannot be read.
     pub fn open(
         book: BondBook,
-        sender: Sender,
+        sender: SharedSender,
         folder: &Path,
     ) -> Result<(Self, KeeperHandle), StateFileError> {
         let file = StateFile::new(folder.join("locks"), KIND);
@@ -172,31 +170,101 @@ impl Keeper {
 
     /// The prover.
     #[must_use]
-    pub fn prover(&self) -> Address {
+    pub const fn prover(&self) -> Address {
         self.sender.address()
     }
 
     /// Works until `stop`, and then once more for what was told before. What the chain or a node
     /// refuses for now is tried again.
-    pub async fn run(mut self, stop: CancellationToken) {
-        let mut clock = interval(LOOK_INTERVAL);
-        clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        loop {
-            tokio::select! {
-                biased;
-                () = stop.cancelled() => {
-                    while let Ok(news) = self.news.try_recv() {
-                        self.hear(news).await;
-                    }
-                    return self.look().await;
+    pub async fn run(self, stop: CancellationToken) {
+        duty::attend(self, stop).await;
+    }
+
+    async fn store(&self) {
+        if let Err(error) = self.file.store_async(self.kept.clone()).await {
+            tracing::error!(%error, "locks are not on disk; a restart would not know them");
+        }
+    }
+
+    async fn hear_given_up(&mut self, given_up: GivenUp) {
+        if self.given_up.len() >= LOCKS_MAX {
+            tracing::error!(task = %given_up.id.task, "too many acceptances; not taken back");
+            return;
+        }
+        self.given_up.push(given_up);
+        self.store_given_up().await;
+    }
+
+    async fn store_given_up(&self) {
+        if let Err(error) = self.given_up_file.store_async(self.given_up.clone()).await {
+            tracing::error!(%error, "given up is not on disk; a restart would not take it back");
+        }
+    }
+
+    /// One look at every acceptance that was given up.
+    async fn look_at_given_up(&mut self) {
+        let before = self.given_up.len();
+        for given_up in self.given_up.clone() {
+            match self.take_back(&given_up).await {
+                Ok(()) => self.given_up.retain(|known| *known != given_up),
+                Err(error) => {
+                    tracing::warn!(task = %given_up.id.task, %error, "taken back later");
                 }
-                news = self.news.recv() => match news {
-                    Some(news) => self.hear(news).await,
-                    None => return,
-                },
-                _ = clock.tick() => self.look().await,
             }
         }
+        if self.given_up.len() != before {
+            self.store_given_up().await;
+        }
+    }
+
+    /// Revokes an acceptance if it can still be posted.
+    async fn take_back(&self, given_up: &GivenUp) -> Result<(), BondError> {
+        let GivenUp { id, acceptance, .. } = given_up;
+        let lock = self.book.lock(*id).await?;
+        let job = self.book.job_state(id.job).await?;
+        if given_up.is_over(&lock, job, self.book.now().await?) {
+            return Ok(());
+        }
+        let mut sender = self.sender.take().await;
+        match self.book.revoke(&mut sender, *acceptance).await {
+            Ok(_) => tracing::info!(task = %id.task, "acceptance revoked"),
+            // The contract refuses it for one reason: it was posted or revoked before.
+            Err(BondError::Send(SendError::WouldRevert { reason, .. })) => {
+                tracing::info!(task = %id.task, reason, "acceptance not revoked");
+            }
+            Err(error) => return Err(error),
+        }
+        Ok(())
+    }
+
+    /// Does what is due; whether the lock is over.
+    async fn advance(&self, kept: &Kept) -> Result<bool, BondError> {
+        let Kept { id, .. } = kept;
+        let lock = self.book.lock(*id).await?;
+        let job = self.book.job_state(id.job).await?;
+        match kept.due(&lock, job, self.book.now().await?) {
+            Due::Wait => return Ok(false),
+            Due::Forget => return Ok(true),
+            Due::Deliver(leaf) => {
+                let mut sender = self.sender.take().await;
+                self.book.deliver(&mut sender, (id.job, id.task), leaf).await?;
+                tracing::info!(task = %id.task, "delivered");
+            }
+            Due::Resolve => {
+                let mut sender = self.sender.take().await;
+                self.book.resolve(&mut sender, *id).await?;
+                tracing::info!(task = %id.task, "lock resolved");
+            }
+        }
+        Ok(false)
+    }
+}
+
+impl Duty for Keeper {
+    type News = News;
+
+    fn news(&mut self) -> &mut mpsc::Receiver<News> {
+        &mut self.news
     }
 
     async fn hear(&mut self, news: News) {
@@ -220,65 +288,8 @@ impl Keeper {
         self.store().await;
     }
 
-    async fn hear_given_up(&mut self, given_up: GivenUp) {
-        if self.given_up.len() >= LOCKS_MAX {
-            tracing::error!(task = %given_up.id.task, "too many acceptances; not taken back");
-            return;
-        }
-        self.given_up.push(given_up);
-        self.store_given_up().await;
-    }
-
-    async fn store_given_up(&self) {
-        if let Err(error) = self.given_up_file.store_async(self.given_up.clone()).await {
-            tracing::error!(%error, "given up is not on disk; a restart would not take it back");
-        }
-    }
-
-    async fn store(&self) {
-        if let Err(error) = self.file.store_async(self.kept.clone()).await {
-            tracing::error!(%error, "locks are not on disk; a restart would not know them");
-        }
-    }
-
-    /// One look at every acceptance that was given up, and at every lock.
-    pub async fn look(&mut self) {
-        let before = self.given_up.len();
-        for given_up in self.given_up.clone() {
-            match self.take_back(&given_up).await {
-                Ok(true) => self.given_up.retain(|known| *known != given_up),
-                Ok(false) => {}
-                Err(error) => {
-                    tracing::warn!(task = %given_up.id.task, %error, "taken back later");
-                }
-            }
-        }
-        if self.given_up.len() != before {
-            self.store_given_up().await;
-        }
-        self.look_at_locks().await;
-    }
-
-    /// Revokes an acceptance if it can still be posted; whether that is over.
-    async fn take_back(&mut self, given_up: &GivenUp) -> Result<bool, BondError> {
-        let GivenUp { id, acceptance, .. } = given_up;
-        let lock = self.book.lock(*id).await?;
-        let job = self.book.job_state(id.job).await?;
-        if given_up.is_over(&lock, job, self.book.now().await?) {
-            return Ok(true);
-        }
-        match self.book.revoke(&mut self.sender, *acceptance).await {
-            Ok(_) => tracing::info!(task = %id.task, "acceptance revoked"),
-            // The contract refuses it for one reason: it was posted or revoked before.
-            Err(BondError::Send(SendError::WouldRevert { reason, .. })) => {
-                tracing::info!(task = %id.task, reason, "acceptance not revoked");
-            }
-            Err(error) => return Err(error),
-        }
-        Ok(true)
-    }
-
-    async fn look_at_locks(&mut self) {
+    async fn look(&mut self) {
+        self.look_at_given_up().await;
         let before = self.kept.len();
         for kept in self.kept.clone() {
             match self.advance(&kept).await {
@@ -292,26 +303,6 @@ impl Keeper {
         if self.kept.len() != before {
             self.store().await;
         }
-    }
-
-    /// Does what is due; whether the lock is over.
-    async fn advance(&mut self, kept: &Kept) -> Result<bool, BondError> {
-        let Kept { id, .. } = kept;
-        let lock = self.book.lock(*id).await?;
-        let job = self.book.job_state(id.job).await?;
-        match kept.due(&lock, job, self.book.now().await?) {
-            Due::Wait => return Ok(false),
-            Due::Forget => return Ok(true),
-            Due::Deliver(leaf) => {
-                self.book.deliver(&mut self.sender, (id.job, id.task), leaf).await?;
-                tracing::info!(task = %id.task, "delivered");
-            }
-            Due::Resolve => {
-                self.book.resolve(&mut self.sender, *id).await?;
-                tracing::info!(task = %id.task, "lock resolved");
-            }
-        }
-        Ok(false)
     }
 }
 

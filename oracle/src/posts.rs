@@ -29,6 +29,8 @@ use crate::contracts::{ContractAddresses, evm, g1_signature, g2_key};
 use crate::epochs;
 use crate::exclusions;
 use crate::locks;
+use crate::races::RaceBook;
+use crate::referee;
 use crate::rewards::pots;
 use crate::rpc::{Chain, RpcError};
 use crate::submit::inclusion_of;
@@ -168,16 +170,22 @@ pub fn settle_call(order: &SettleOrder) -> ITaskManager::settleCall {
     let statement = &order.opened.statement;
     ITaskManager::settleCall {
         jobId: B256::from(*statement.job.as_bytes()),
-        settlement: abi::Settlement {
-            statementAttempt: statement.attempt.get(),
-            manifest: B256::from(*statement.manifest.as_bytes()),
-            records: order.opened.records.iter().map(record_words).collect(),
-            leaf: abi::BatchLeaf {
-                root: B256::from(*order.certificate.root.as_bytes()),
-                count: order.certificate.count,
-                index: order.leaf_index,
-                path: order.path.iter().map(|node| B256::from(*node)).collect(),
-            },
+        settlement: settlement_words(order),
+    }
+}
+
+/// A statement with its leaf as the contracts take it.
+pub(crate) fn settlement_words(order: &SettleOrder) -> abi::Settlement {
+    let statement = &order.opened.statement;
+    abi::Settlement {
+        statementAttempt: statement.attempt.get(),
+        manifest: B256::from(*statement.manifest.as_bytes()),
+        records: order.opened.records.iter().map(record_words).collect(),
+        leaf: abi::BatchLeaf {
+            root: B256::from(*order.certificate.root.as_bytes()),
+            count: order.certificate.count,
+            index: order.leaf_index,
+            path: order.path.iter().map(|node| B256::from(*node)).collect(),
         },
     }
 }
@@ -228,7 +236,27 @@ pub async fn standing(chain: &Chain, archive: &Archive, post: &Post) -> Result<S
         }
         Purpose::Resolve(lock) => locks::resolve_standing(&book(chain, archive, post), lock).await,
         Purpose::Answer(demand) => answering::answer_standing(chain, post.contract, demand).await,
+        Purpose::RaceHold(entry) => {
+            let races = races(chain, archive, post);
+            referee::hold_standing(&races, &archive.contracts, entry, &post.calldata).await
+        }
+        Purpose::RaceJudge(entry) => {
+            let races = races(chain, archive, post);
+            referee::judge_standing(&races, &archive.contracts, entry, &post.calldata).await
+        }
+        Purpose::RaceClose(round) => {
+            referee::close_standing(&races(chain, archive, post), round).await
+        }
+        Purpose::RaceSettle(job) => {
+            let races = RaceBook::of(chain.clone(), archive.contracts.task_manager).await?;
+            referee::settle_standing(&races, &archive.contracts, job).await
+        }
     }
+}
+
+/// The races that a post goes to.
+fn races(chain: &Chain, archive: &Archive, post: &Post) -> RaceBook {
+    RaceBook::at(chain.clone(), archive.contracts.task_manager, post.contract)
 }
 
 /// The book of bonds that a post goes to.

@@ -12,15 +12,16 @@ use alloy::eips::BlockId;
 use alloy::primitives::B256;
 use alloy::rpc::types::{Filter, Header, Log};
 use proofgrid_core::epoch::EpochKeys;
-use proofgrid_core::ids::{BlockHash, BlockNumber, ChainContract, EpochNumber};
+use proofgrid_core::ids::{Address, BlockHash, BlockNumber, ChainContract, EpochNumber};
 use proofgrid_core::network::ChainEvent;
 use proofgrid_core::units::UnixSeconds;
-use proofgrid_proto::convert::ChainNews;
+use proofgrid_proto::convert::{ChainNews, RaceNews, RaceStep};
 use thiserror::Error;
 
 use crate::contracts::{ContractAddresses, Noticed, event_topics, evm, notice};
 use crate::cursor::{BlockRef, Cursor};
 use crate::finality::FinalityPolicy;
+use crate::races::{self, RACE_TOPICS, RaceBook};
 use crate::rpc::{Chain, RpcError, block_ref};
 use crate::view::{ViewError, read_epoch};
 
@@ -48,6 +49,8 @@ pub enum ReadError {
 pub struct ReadSettings {
     /// Our contracts.
     pub contracts: ContractAddresses,
+    /// `RaceRounds`, as the task manager names it.
+    pub race_rounds: Address,
     /// When a block is final.
     pub finality: FinalityPolicy,
     /// First block that is read.
@@ -171,8 +174,12 @@ impl ChainReader {
         let filter = Filter::new()
             .from_block(from)
             .to_block(to)
-            .address(vec![evm(contracts.epoch_table), evm(contracts.task_manager)])
-            .event_signature(event_topics());
+            .address(vec![
+                evm(contracts.epoch_table),
+                evm(contracts.task_manager),
+                evm(self.settings.race_rounds),
+            ])
+            .event_signature([event_topics(), RACE_TOPICS.to_vec()].concat());
         let mut logs = self.chain.logs(filter).await?;
         logs.retain(|log| !log.removed);
         logs.sort_by_key(|log| (log.block_number, log.log_index));
@@ -189,7 +196,7 @@ impl ChainReader {
             };
             match notice(log, self.chain.id(), &self.settings.contracts) {
                 Ok(Some(noticed)) => events.push(self.news(event, noticed).await?),
-                Ok(None) => {}
+                Ok(None) => events.extend(self.race_news(event, log).await?),
                 // Our own contracts refuse what does not convert, so this is not one of them or a
                 // newer one. Holding the whole chain back for it would let anybody stop the oracle.
                 Err(reason) => tracing::error!(?event, reason, "event skipped"),
@@ -218,6 +225,28 @@ impl ChainReader {
 }
 
 impl ChainReader {
+    /// What a log says of a race.
+    async fn race_news(&self, event: ChainEvent, log: &Log) -> Result<Option<ChainNews>, RpcError> {
+        let settings = &self.settings;
+        let (races, task_manager) = (settings.race_rounds, settings.contracts.task_manager);
+        let (job, what) = match races::notice(log, (races, task_manager)) {
+            Ok(Some(noticed)) => noticed,
+            Ok(None) => return Ok(None),
+            Err(reason) => {
+                tracing::error!(?event, reason, "event skipped");
+                return Ok(None);
+            }
+        };
+        // Of assigned work the dispatcher hears by the submission that it ordered.
+        if let RaceStep::Settled { .. } = what {
+            let book = RaceBook::at(self.chain.clone(), task_manager, races);
+            if !book.is_race(job).await? {
+                return Ok(None);
+            }
+        }
+        Ok(Some(ChainNews::Race(RaceNews { event, job, what })))
+    }
+
     /// Table and keys in the state of the event's block. An endpoint that has dropped that state is
     /// asked for the newest one: the table cannot change, and a key that did is refused by its
     /// table.
@@ -235,7 +264,7 @@ impl ChainReader {
 }
 
 fn position(chain: &Chain, log: &Log) -> Option<ChainEvent> {
-    let contract = proofgrid_core::ids::Address::from_bytes(log.address().into_array());
+    let contract = Address::from_bytes(log.address().into_array());
     Some(ChainEvent {
         contract: ChainContract { chain: chain.id(), contract },
         block: BlockNumber::new(log.block_number?),

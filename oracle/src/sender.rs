@@ -4,6 +4,7 @@
 //! survives restarts (`submit`). Nonces are counted here so that independent transactions can share
 //! a block; waiting is polling with a bound.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use alloy::eips::BlockId;
@@ -13,6 +14,7 @@ use alloy::rpc::types::{TransactionReceipt, TransactionRequest};
 use alloy::sol_types::SolCall;
 use proofgrid_core::ids::{Address, TxHash};
 use thiserror::Error;
+use tokio::sync::{Mutex, MutexGuard};
 use tokio::time::Instant;
 
 use crate::contracts::{evm, explain_revert};
@@ -119,6 +121,34 @@ pub struct Sender {
     chain: Chain,
     key: OracleKey,
     next_nonce: Option<u64>,
+}
+
+/// One account that several duties of a node send with, one after the other.
+#[derive(Debug, Clone)]
+pub struct SharedSender {
+    account: Address,
+    sender: Arc<Mutex<Sender>>,
+}
+
+impl SharedSender {
+    /// Shares an account.
+    #[must_use]
+    pub fn new(sender: Sender) -> Self {
+        Self { account: sender.address(), sender: Arc::new(Mutex::new(sender)) }
+    }
+
+    /// The account.
+    #[must_use]
+    pub const fn address(&self) -> Address {
+        self.account
+    }
+
+    /// Waits for its turn. Nonces are counted anew: a reorg may have dropped what was sent before.
+    pub async fn take(&self) -> MutexGuard<'_, Sender> {
+        let mut sender = self.sender.lock().await;
+        sender.next_nonce = None;
+        sender
+    }
 }
 
 impl Sender {

@@ -17,7 +17,8 @@ use proofgrid_core::network::{SubmissionFailure, SubmissionSubject, SubmissionUp
 use proofgrid_core::statement::OpenedStatement;
 use proofgrid_core::units::UnixSeconds;
 use proofgrid_proto::convert::{
-    AcceptanceOrder, ChainNews, OracleMessage, OracleOrder, ReportedEvent, SettleOrder,
+    AcceptanceOrder, ChainNews, JudgeOrder, OracleMessage, OracleOrder, RaceNews, RaceStep,
+    ReportedEvent, SettleOrder,
 };
 use thiserror::Error;
 use tokio::sync::{Semaphore, mpsc};
@@ -37,7 +38,9 @@ use crate::locks;
 use crate::mirror;
 use crate::posts::{self, Archive, PostError};
 use crate::publishing::{self, Choice, Publishing};
+use crate::races::{RaceBook, RoundId};
 use crate::reader::{ChainReader, Look, Range, ReadError, ReadSettings};
+use crate::referee;
 use crate::rewards::Payroll;
 use crate::rewards::pots::PotBook;
 use crate::rpc::{Chain, RpcError};
@@ -115,6 +118,7 @@ pub struct Oracle {
     chain: Chain,
     contracts: ContractAddresses,
     book: BondBook,
+    races: RaceBook,
     roll_epochs: bool,
     /// The vault's pots, if handing them out is this oracle's part.
     pots: Option<PotBook>,
@@ -148,6 +152,7 @@ impl Oracle {
         let contracts = config.addresses();
         check_deployed(&chain, &contracts).await?;
         let book = BondBook::of(chain.clone(), contracts.task_manager).await?;
+        let races = RaceBook::of(chain.clone(), contracts.task_manager).await?;
         let submit = SubmitSettings {
             archive: Archive { contracts, scan_blocks_max: config.scan_blocks_max },
             finality: config.finality,
@@ -157,6 +162,7 @@ impl Oracle {
         };
         let read = ReadSettings {
             contracts,
+            race_rounds: races.address(),
             finality: config.finality,
             start_block: config.start_block,
             scan_blocks_max: config.scan_blocks_max,
@@ -182,6 +188,7 @@ impl Oracle {
             dial: DialSettings::new(config, key),
             contracts,
             book,
+            races,
             finality: config.finality,
             session: None,
             next_event_id: 1,
@@ -269,11 +276,7 @@ impl Oracle {
             }
             OracleOrder::SettleJob(order) => self.take_on_settlement(&order).await,
             OracleOrder::PostAcceptance(order) => self.take_on_acceptance(&order).await,
-            OracleOrder::JudgeRaceEntry(order) => {
-                let job = order.leaf.opened.job();
-                tracing::warn!(%job, "this oracle does not serve races");
-                Ok(())
-            }
+            OracleOrder::JudgeRaceEntry(order) => self.take_on_entry(&order).await,
             OracleOrder::Refused(refused) => {
                 tracing::warn!(text = refused.text, "the dispatcher refused a message");
                 Ok(())
@@ -306,16 +309,21 @@ impl Oracle {
         Ok(())
     }
 
-    async fn take_on_settlement(&mut self, order: &SettleOrder) -> Result<(), OracleError> {
-        // Ordered once its certificate was in a block; final or not, that block may be gone.
-        let certificate = &order.certificate;
-        if self.submitter.is_lost(certificate).await {
-            let subject = SubmissionSubject::Certificate(certificate.id());
-            tracing::warn!(?subject, "it is on the chain no more; posted again");
-            // What was final may still wait for its acknowledgement.
-            self.submitter.forget(subject).await?;
-            self.take_on_certificate(certificate).await?;
+    /// What is ordered on a certificate is ordered once that was in a block; final or not, that block
+    /// may be gone.
+    async fn post_again_if_lost(&mut self, certificate: &Certificate) -> Result<(), OracleError> {
+        if !self.submitter.is_lost(certificate).await {
+            return Ok(());
         }
+        let subject = SubmissionSubject::Certificate(certificate.id());
+        tracing::warn!(?subject, "it is on the chain no more; posted again");
+        // What was final may still wait for its acknowledgement.
+        self.submitter.forget(subject).await?;
+        self.take_on_certificate(certificate).await
+    }
+
+    async fn take_on_settlement(&mut self, order: &SettleOrder) -> Result<(), OracleError> {
+        self.post_again_if_lost(&order.certificate).await?;
         let subject = SubmissionSubject::Settle(order.opened.job());
         let task_manager = self.on_chain(self.contracts.task_manager);
         // What keeps the escrow goes in front of what pays it out.
@@ -323,6 +331,36 @@ impl Oracle {
         self.take_on(subject, posts::settle(task_manager, order)).await?;
         self.consider_direct(order).await;
         Ok(())
+    }
+
+    /// The verdict on an entry of a race: its certificate says it, so this costs nothing but gas.
+    async fn take_on_entry(&mut self, order: &JudgeOrder) -> Result<(), OracleError> {
+        let task_manager = self.on_chain(self.contracts.task_manager);
+        match referee::entry_posts(&self.races, task_manager, order) {
+            Ok(posts) => {
+                self.post_again_if_lost(&order.leaf.certificate).await?;
+                self.order(posts.into()).await
+            }
+            Err(error) => {
+                let job = order.leaf.opened.job();
+                tracing::warn!(%job, %error, "not an entry of a race here");
+                Ok(())
+            }
+        }
+    }
+
+    /// A round that has opened has to be ended some day, whether or not anybody wins it.
+    async fn watch_round(&mut self, news: &RaceNews) -> Result<(), OracleError> {
+        let RaceStep::Opened(opened) = &news.what else {
+            return Ok(());
+        };
+        let id = RoundId { job: news.job, round: opened.number };
+        if self.submitter.patient() >= referee::ROUNDS_WATCHED_MAX {
+            tracing::warn!(job = %id.job, "too many rounds are watched; this one is left to others");
+            return Ok(());
+        }
+        let posts = referee::round_posts(&self.races, self.contracts.task_manager, id);
+        self.order(posts.into()).await
     }
 
     /// Chooses whether the chain is to judge the proof of a job itself, and if so looks for the proof
@@ -576,6 +614,10 @@ impl Oracle {
         let Range { to, to_time, latest, events } = range;
         let mut out = BTreeMap::new();
         for news in events {
+            // Before the cursor moves on: what is read is not read again after a restart.
+            if let ChainNews::Race(news) = &news {
+                self.watch_round(news).await?;
+            }
             let event_id = self.event_id();
             self.tell(event_id, news.clone()).await;
             out.insert(event_id, news);

@@ -13,8 +13,8 @@ use alloy::json_abi::{EventParam, InternalType, JsonAbi, Param};
 use alloy::sol_types::{SolCall, SolConstructor, SolEvent, SolStruct, SolType};
 use proofgrid_oracle::abi::{
     self, BatchStatus, IAvsManager, IBonds, IChallengeGame, IDevToken, IEpochTable, IFeeVault,
-    IGroth16Verifier, IOperatorRegistrar, IProofRegistry, IRaceRounds, ISlashingCourt,
-    ITaskManager, JobRecord, Program,
+    IGroth16Verifier, IOperatorRegistrar, IProofRegistry, IProverStakes, IRaceRounds,
+    ISlashingCourt, ITaskManager, JobRecord, Program,
 };
 
 fn artifact(name: &str) -> JsonAbi {
@@ -146,6 +146,7 @@ fn the_proof_registry_is_as_committed() {
     check_outputs::<IProofRegistry::isVerifiedCall>(&abi);
     check_outputs::<IProofRegistry::statusOfCall>(&abi);
     check_outputs::<IProofRegistry::provedAtCall>(&abi);
+    check_outputs::<IProofRegistry::contestedUntilCall>(&abi);
     check_outputs::<IProofRegistry::challengeGameCall>(&abi);
     check_outputs::<IProofRegistry::programsCall>(&abi);
     check_outputs::<IProofRegistry::isManifestAcceptedCall>(&abi);
@@ -170,6 +171,7 @@ fn the_task_manager_is_as_committed() {
     check_outputs::<ITaskManager::creditsCall>(&abi);
     check_outputs::<ITaskManager::refundableAtCall>(&abi);
     check_outputs::<ITaskManager::bondsCall>(&abi);
+    check_outputs::<ITaskManager::racesCall>(&abi);
     check_outputs::<ITaskManager::verifySecondsCall>(&abi);
     check_outputs::<ITaskManager::graceSecondsCall>(&abi);
     check_outputs::<ITaskManager::holdSecondsMaxCall>(&abi);
@@ -177,6 +179,35 @@ fn the_task_manager_is_as_committed() {
     check_indexed::<ITaskManager::JobCreated>(&abi, &["jobId", "requester", "programId"]);
     check_indexed::<ITaskManager::JobSettled>(&abi, &["jobId", "statement"]);
     check_indexed::<ITaskManager::JobRefunded>(&abi, &["jobId", "requester"]);
+}
+
+#[test]
+fn races_are_as_committed() {
+    let races = check(
+        "RaceRounds",
+        IRaceRounds::IRaceRoundsCalls::SIGNATURES,
+        IRaceRounds::IRaceRoundsEvents::SIGNATURES,
+        IRaceRounds::IRaceRoundsErrors::SIGNATURES,
+    );
+    check_constructor::<IRaceRounds::constructorCall>(&races);
+    check_outputs::<IRaceRounds::racesCall>(&races);
+    check_outputs::<IRaceRounds::commitmentsCall>(&races);
+    check_outputs::<IRaceRounds::commitmentOfCall>(&races);
+    check_outputs::<IRaceRounds::stakeInRoundCall>(&races);
+    check_outputs::<IRaceRounds::isProverBoundCall>(&races);
+    check_outputs::<IRaceRounds::raceParamsCall>(&races);
+    check_outputs::<IRaceRounds::stakesCall>(&races);
+    check_outputs::<IRaceRounds::epochTableCall>(&races);
+    assert_eq!(abi::Race::eip712_root_type(), fields(&races, "Race"));
+    assert_eq!(abi::RaceParams::eip712_root_type(), fields(&races, "RaceParams"));
+    let commitment = fields(&races, "Commitment[]").replace("[]", "");
+    assert_eq!(abi::Commitment::eip712_root_type(), commitment);
+    check_indexed::<IRaceRounds::StakeRecorded>(&races, &["epoch", "prover"]);
+    check_indexed::<IRaceRounds::RoundOpened>(&races, &["jobId"]);
+    check_indexed::<IRaceRounds::Revealed>(&races, &["jobId", "prover"]);
+    check_indexed::<IRaceRounds::RoundClosed>(&races, &["jobId"]);
+    let stakes = check("AvsManagerV14", IProverStakes::IProverStakesCalls::SIGNATURES, &[], &[]);
+    check_outputs::<IProverStakes::slashableStakesOfCall>(&stakes);
 }
 
 #[test]
@@ -196,9 +227,6 @@ fn money_and_faults_are_as_committed() {
     check_outputs::<IBonds::lockOfCall>(&bonds);
     assert_eq!(abi::Account::eip712_root_type(), fields(&bonds, "Account"));
     check_indexed::<IBonds::LeaseAccepted>(&bonds, &["jobId", "task", "prover"]);
-    let calls = IRaceRounds::IRaceRoundsCalls::SIGNATURES;
-    let races = check("RaceRounds", calls, &[], IRaceRounds::IRaceRoundsErrors::SIGNATURES);
-    check_constructor::<IRaceRounds::constructorCall>(&races);
     let calls = ISlashingCourt::ISlashingCourtCalls::SIGNATURES;
     let errors = ISlashingCourt::ISlashingCourtErrors::SIGNATURES;
     let court = check("SlashingCourt", calls, &[], errors);

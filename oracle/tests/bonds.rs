@@ -19,7 +19,7 @@ use proofgrid_oracle::deploy::{self, CreatedJob};
 use proofgrid_oracle::keeper::Keeper;
 use proofgrid_oracle::key::OracleKey;
 use proofgrid_oracle::locks;
-use proofgrid_oracle::sender::Sender;
+use proofgrid_oracle::sender::{Sender, SharedSender};
 use proofgrid_oracle::submit::Submitter;
 use proofgrid_proto::convert::AcceptanceOrder;
 use support::{Net, account, mine, opened, rpc, settle_order};
@@ -234,7 +234,8 @@ async fn the_provers_own_keeper_delivers_what_it_proved_and_knows_it_after_a_res
     let accepted = prover.accepts(&net, &created).await;
     let id = LockId::of(&accepted);
     let folder = tempfile::tempdir().unwrap();
-    let keeper = |sender| Keeper::open(book.clone(), sender, folder.path()).unwrap();
+    let keeper =
+        |sender| Keeper::open(book.clone(), SharedSender::new(sender), folder.path()).unwrap();
     let stopped = CancellationToken::new();
     stopped.cancel();
 

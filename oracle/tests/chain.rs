@@ -38,6 +38,7 @@ fn policy(text: &str) -> FinalityPolicy {
 fn reader(net: &Net, scan_blocks_max: u64) -> ChainReader {
     let settings = ReadSettings {
         contracts: net.deployment.contracts,
+        race_rounds: net.deployment.race_rounds,
         finality: policy("depth=2"),
         start_block: net.deployment.start_block().get(),
         scan_blocks_max,
@@ -341,6 +342,7 @@ async fn a_network_is_set_up_within_a_few_blocks_of_a_node_that_mines_by_the_clo
     mine(&net.chain, 8).await;
     let settings = ReadSettings {
         contracts: net.deployment.contracts,
+        race_rounds: net.deployment.race_rounds,
         finality: policy("finalized"),
         start_block: first.get(),
         scan_blocks_max: 1000,

@@ -17,19 +17,21 @@ use alloy::primitives::keccak256;
 use proofgrid_core::crypto::eip712::WalletMessage;
 use proofgrid_core::crypto::tags::Login;
 use proofgrid_core::ids::{Address, ChainId, LoginNonce, NetworkId, Role, SessionId};
+use proofgrid_core::job::Mode;
 use proofgrid_core::network::{SubmissionSubject, SubmissionUpdate};
 use proofgrid_core::units::{Millis, UnixMillis};
 use proofgrid_oracle::abi::{ITaskManager, JobState};
 use proofgrid_oracle::config::{ContractsConfig, FeesConfig, HexAddress, OracleConfig};
 use proofgrid_oracle::contracts::evm;
 use proofgrid_oracle::cursor::Cursor;
-use proofgrid_oracle::deploy;
+use proofgrid_oracle::deploy::{self, NewJob};
 use proofgrid_oracle::key::OracleKey;
 use proofgrid_oracle::sender::Sender;
 use proofgrid_oracle::service::{Oracle, OracleError};
+use proofgrid_oracle::setup;
 use proofgrid_proto::convert::{
-    ChainNews, Challenge, LoginProof, OracleMessage, OracleOrder, ReportedEvent, SessionToken,
-    SettleOrder, Welcome,
+    ChainNews, Challenge, LoginProof, OracleMessage, OracleOrder, RaceStep, ReportedEvent,
+    SessionToken, SettleOrder, Welcome,
 };
 use proofgrid_proto::v1;
 use tokio::net::TcpListener;
@@ -44,7 +46,7 @@ use v1::download_blob_response::Part;
 use v1::oracle_service_server::{OracleService, OracleServiceServer};
 
 use support::{
-    CHAIN, Net, account, groth16, hash, lone_statement, mine, opened, rpc, settle_order,
+    CHAIN, Net, PROGRAM, account, groth16, hash, lone_statement, mine, opened, rpc, settle_order,
 };
 
 const SERVER: Address = Address::from_bytes([0x5e; 20]);
@@ -542,6 +544,49 @@ async fn a_job_that_is_due_before_its_certificate_is_hard_is_judged_by_the_chain
     assert!(why.starts_with("published by direct on-chain verification: deadline near"), "{why}");
     assert_ne!(case.proved_at().await, 0);
     assert_eq!(case.state().await, JobState::Settled);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_round_that_nobody_entered_is_told_closed_and_followed_by_the_next() {
+    let mut net = Net::start().await;
+    let oracle = account(&net.chain, 0x50).await.address();
+    setup::allow_races(&mut net.owner, net.deployment.race_rounds, &[PROGRAM]).await.unwrap();
+    let mut requester = Sender::new(net.chain.clone(), account(&net.chain, 90).await);
+    let job = NewJob { mode: Mode::Race, ..net.new_job(1).await };
+    let job =
+        deploy::create_job(&mut requester, &net.deployment.contracts, &job).await.unwrap().job;
+    rpc(&net.chain, "evm_increaseTime", serde_json::json!([100])).await;
+    mine(&net.chain, 2).await;
+
+    let (address, mut streams) = dispatcher().await;
+    let folder = tempfile::tempdir().unwrap();
+    let running = Running::start(&config(&net, address, folder.path())).await;
+    let mut stream = open(&mut streams).await;
+    stream.log_in(network(&net), oracle).await;
+    let mut steps = Vec::new();
+    while steps.len() < 3 {
+        let (event_id, news) = stream.event().await;
+        stream.ack(event_id).await;
+        if let ChainNews::Race(news) = news {
+            assert_eq!(news.job, job);
+            steps.push(news.what);
+            // Its own transaction follows what it has read; then that is read, too.
+            let closed = async {
+                while net.sent_by(oracle).await == 0 {
+                    tokio::task::yield_now().await;
+                }
+            };
+            timeout(PATIENCE, closed).await.expect("the round is closed");
+            mine(&net.chain, 2).await;
+        }
+    }
+    running.stop().await;
+    let [RaceStep::Opened(first), closed, RaceStep::Opened(second)] = &steps[..] else {
+        panic!("{steps:?}");
+    };
+    assert_eq!(*closed, RaceStep::Closed { round: 1, winners: 0 });
+    assert_eq!((first.number, second.number), (1, 2));
+    assert_eq!(net.sent_by(oracle).await, 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -4,6 +4,8 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+use borsh::{BorshDeserialize, BorshSerialize};
+use proofgrid_proofs::digest::keccak256;
 use thiserror::Error;
 
 /// A file of the worker's own folder could not be used.
@@ -50,6 +52,25 @@ pub(crate) fn write(path: &Path, bytes: &[u8], durability: Durability) -> Result
         (Durability::Flushed, Some(dir)) => flush_dir(dir),
         _ => Ok(()),
     }
+}
+
+/// The bytes of a small record: its magic, itself, and Keccak-256 of both.
+pub(crate) fn seal<T: BorshSerialize>(magic: &[u8; 4], record: &T) -> Vec<u8> {
+    let mut bytes = magic.to_vec();
+    #[expect(clippy::expect_used, reason = "writing to a Vec cannot fail")]
+    record.serialize(&mut bytes).expect("writing to a Vec cannot fail");
+    let check = keccak256(&bytes);
+    bytes.extend_from_slice(&check);
+    bytes
+}
+
+/// The record that was sealed; `None` if the bytes are damaged or of something else.
+pub(crate) fn unseal<T: BorshDeserialize>(magic: &[u8; 4], bytes: &[u8]) -> Option<T> {
+    let (body, check) = bytes.split_last_chunk::<32>()?;
+    if keccak256(body) != *check {
+        return None;
+    }
+    T::try_from_slice(body.strip_prefix(magic)?).ok()
 }
 
 /// Flushes a folder, so that a new or removed name in it is durable.

@@ -15,7 +15,7 @@ use proofgrid_core::ids::{BlobDigest, JobId, ProgramId, TaskId};
 use proofgrid_core::network::{LeaseRef, ProofReport};
 use proofgrid_core::statement::SegmentRecord;
 use proofgrid_core::units::{ByteCount, UnixSeconds};
-use proofgrid_proofs::digest::{keccak256, proof_digest};
+use proofgrid_proofs::digest::proof_digest;
 use proofgrid_store::lock::LockedFile;
 use thiserror::Error;
 
@@ -125,7 +125,7 @@ impl Holdings {
 
     fn load_one(&self, path: &Path) -> Option<HeldProof> {
         let bytes = fs::read(path).ok()?;
-        let held = decode(&bytes)?;
+        let held: HeldProof = disk::unseal(MAGIC, &bytes)?;
         let named_right = self.record_path(&held.task()) == path;
         (named_right && self.read(&held).is_ok()).then_some(held)
     }
@@ -144,7 +144,11 @@ impl Holdings {
     /// # Errors
     /// [`HoldingsError::Disk`]; the old record stays then.
     pub fn relabel(&self, held: &HeldProof) -> Result<(), HoldingsError> {
-        disk::write(&self.record_path(&held.task()), &encode(held), Durability::Flushed)?;
+        disk::write(
+            &self.record_path(&held.task()),
+            &disk::seal(MAGIC, held),
+            Durability::Flushed,
+        )?;
         Ok(())
     }
 
@@ -179,24 +183,6 @@ impl Holdings {
     fn proof_path(&self, digest: &BlobDigest) -> PathBuf {
         self.proofs.join(format!("{digest}.proof"))
     }
-}
-
-/// Magic, record, Keccak-256 of both.
-fn encode(held: &HeldProof) -> Vec<u8> {
-    let mut bytes = MAGIC.to_vec();
-    #[expect(clippy::expect_used, reason = "writing to a Vec cannot fail")]
-    held.serialize(&mut bytes).expect("writing to a Vec cannot fail");
-    let check = keccak256(&bytes);
-    bytes.extend_from_slice(&check);
-    bytes
-}
-
-fn decode(bytes: &[u8]) -> Option<HeldProof> {
-    let (body, check) = bytes.split_last_chunk::<32>()?;
-    if keccak256(body) != *check {
-        return None;
-    }
-    HeldProof::try_from_slice(body.strip_prefix(MAGIC)?).ok()
 }
 
 #[cfg(test)]

@@ -17,6 +17,7 @@ pub mod inputs;
 pub mod memory;
 pub mod pipeline;
 pub mod progress;
+pub mod race;
 pub mod session;
 pub mod stake;
 pub mod status;
@@ -51,10 +52,11 @@ use crate::holdings::{Holdings, HoldingsError};
 use crate::inputs::InputCache;
 use crate::memory::{MemoryGate, Probe, ProbeError};
 use crate::pipeline::Workshop;
+use crate::race::{Race, Shelf};
 use crate::session::{EVENTS_MAX, Session};
 use crate::stake::{Desk, Stake};
 use crate::transfer::Transfers;
-use crate::worker::{Wiring, Worker};
+use crate::worker::{Races, Wiring, Worker};
 
 /// Why a worker did not start.
 #[derive(Debug, Error)]
@@ -98,11 +100,19 @@ pub struct Ground {
     pub session_thread: bool,
     /// What may be put at stake; nothing if absent.
     pub stake: Option<Stake>,
+    /// The races that it may take part in; none if absent.
+    pub race: Option<Race>,
 }
 
 impl Default for Ground {
     fn default() -> Self {
-        Self { dialer: Dialer::tcp(), probe: Probe::default(), session_thread: true, stake: None }
+        Self {
+            dialer: Dialer::tcp(),
+            probe: Probe::default(),
+            session_thread: true,
+            stake: None,
+            race: None,
+        }
     }
 }
 
@@ -141,6 +151,13 @@ impl Prover {
         config.check()?;
         let key = Arc::new(key);
         let (holdings, held) = Holdings::open(&config.data_dir)?;
+        let (shelf, races) = match ground.race {
+            Some(race) => {
+                let (shelf, held, entries) = Shelf::open(&config.data_dir)?;
+                (Some(shelf), Races::new(Some(race), held, entries))
+            }
+            None => (None, Races::new(None, Vec::new(), Vec::new())),
+        };
         let cache_max = ByteCount::new(config.input_cache_bytes_max);
         let inputs = InputCache::open(&config.data_dir, cache_max)?;
         let reserve = ByteCount::new(config.memory_reserve_bytes);
@@ -158,6 +175,7 @@ impl Prover {
             inputs,
             transfers,
             holdings,
+            shelf,
             prover: key.address(),
             fetching: Mutex::new(HashMap::new()),
         });
@@ -179,7 +197,7 @@ impl Prover {
             false => Ok(tokio::spawn(Box::pin(session.run()))),
         };
         let wiring = Wiring { events, token, free_memory, status, drain: drain.clone() };
-        let worker = Worker::new(config, workshop, gate, bench, held, wiring);
+        let worker = Worker::new(config, workshop, gate, bench, (held, races), wiring);
         let task = tokio::spawn(async move {
             // Dropping the worker lets go of the stream; what it sent last still leaves.
             Box::pin(worker.run()).await;

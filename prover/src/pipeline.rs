@@ -8,8 +8,9 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
-use proofgrid_core::ids::{Address, BlobDigest};
+use proofgrid_core::ids::{Address, BlobDigest, JobId};
 use proofgrid_core::network::{Assignment, LeaseRef, TaskFault};
+use proofgrid_core::race::is_race;
 use proofgrid_core::statement::SegmentRecord;
 use proofgrid_core::units::ByteCount;
 use proofgrid_proofs::program::{Binding, Phase, ProveError, Registry, SegmentPlan, SegmentRange};
@@ -20,6 +21,7 @@ use crate::bench::millis;
 use crate::holdings::{HeldProof, Holdings, HoldingsError};
 use crate::inputs::InputCache;
 use crate::progress::{Stage, TaskControl};
+use crate::race::{Entry, Shelf};
 use crate::stake::Desk;
 use crate::transfer::{TransferError, Transfers};
 
@@ -62,6 +64,8 @@ pub struct Workshop {
     pub transfers: Transfers,
     /// Proofs on disk.
     pub holdings: Holdings,
+    /// Proofs and entries of races, if any are taken part in.
+    pub(crate) shelf: Option<Shelf>,
     /// What is put at stake, if anything may be.
     pub desk: Option<Desk>,
     /// Who is paid.
@@ -191,8 +195,11 @@ impl Workshop {
             prove_ms: millis(proved.prove_time.saturating_add(proved.check_time)),
         };
         let workshop = Arc::clone(self);
+        let raced = is_race(&assignment.spec);
         let stored = proofgrid_store::blocking::spawn(move || {
-            workshop.holdings.store(&held, &proved.proof.bytes).map(|()| held)
+            let shelf = workshop.shelf.as_ref().filter(|_| raced);
+            let holdings = shelf.map_or(&workshop.holdings, |shelf| &shelf.holdings);
+            holdings.store(&held, &proved.proof.bytes).map(|()| held)
         });
         match stored.await {
             Ok(Ok(held)) => Ok(held),
@@ -215,6 +222,43 @@ impl Workshop {
         .await
         .map_err(|_| DeliverError::Stopped)??;
         Ok(self.transfers.upload(digest, bytes.into()).await?)
+    }
+
+    /// Works on the folder of races, off the runtime.
+    async fn on_shelf<T: Send + 'static>(
+        self: &Arc<Self>,
+        work: impl FnOnce(&Shelf) -> Result<T, HoldingsError> + Send + 'static,
+    ) -> Result<T, DeliverError> {
+        let workshop = Arc::clone(self);
+        let worked = proofgrid_store::blocking::spawn(move || workshop.shelf.as_ref().map(work));
+        Ok(worked.await.ok().flatten().ok_or(DeliverError::Stopped)??)
+    }
+
+    /// Uploads a proof of a race.
+    pub(crate) async fn show(self: Arc<Self>, held: HeldProof) -> Result<(), DeliverError> {
+        let digest = held.record.proof;
+        let bytes = self.on_shelf(move |shelf| shelf.holdings.read(&held)).await?;
+        Ok(self.transfers.upload(digest, bytes.into()).await?)
+    }
+
+    /// Keeps an entry of a race.
+    pub(crate) async fn keep_entry(self: &Arc<Self>, entry: Entry) -> Result<(), DeliverError> {
+        self.on_shelf(move |shelf| shelf.keep(&entry)).await
+    }
+
+    /// Lets an entry of a race go.
+    pub(crate) async fn drop_entry(self: &Arc<Self>, job: JobId) {
+        if let Err(error) = self.on_shelf(move |shelf| shelf.drop_entry(job)).await {
+            tracing::warn!(%job, %error, "an entry of a race stays on disk");
+        }
+    }
+
+    /// Forgets a proof of a race.
+    pub(crate) async fn forget_raced(self: &Arc<Self>, held: HeldProof) {
+        let removed = self.on_shelf(move |shelf| shelf.holdings.remove(&held)).await;
+        if let Err(error) = removed {
+            tracing::warn!(%error, "a proof of a race stays on disk");
+        }
     }
 
     /// Forgets a held proof.

@@ -2,6 +2,7 @@
 
 #![allow(clippy::expect_used, clippy::panic, reason = "a test says what it expects by failing")]
 
+#[allow(dead_code, reason = "shared with the other test binaries, which use the rest")]
 mod support;
 
 use std::sync::atomic::Ordering;

@@ -7,17 +7,15 @@ use alloy_primitives::U256;
 use anyhow::Context;
 use clap::Subcommand;
 use proofgrid_core::bond::AcceptedLease;
-use proofgrid_core::crypto::secp::WalletKey;
 use proofgrid_core::ids::{Address, JobId, TaskId};
 use proofgrid_oracle::abi::LockState;
 use proofgrid_oracle::bonds::{BondBook, Lock};
 use proofgrid_oracle::keeper::{Keeper, KeeperHandle};
 use proofgrid_prover::stake::{BondPort, Stake};
 use serde::Serialize;
-use tokio::task::JoinHandle;
-use tokio_util::sync::CancellationToken;
 
 use super::WalletArgs;
+use super::duties::{Duty, OwnAccount};
 use crate::chain;
 use crate::client::open_wallet;
 use crate::config::BondSection;
@@ -89,44 +87,26 @@ struct LockView {
     state: &'static str,
 }
 
-/// The keeper of the locks of a prover that runs in this process.
-#[derive(Debug)]
-pub struct Keeping {
-    stop: CancellationToken,
-    task: JoinHandle<()>,
-}
-
-impl Keeping {
-    /// Looks after the locks once more, and ends.
-    pub async fn end(self) {
-        self.stop.cancel();
-        if let Err(error) = self.task.await {
-            tracing::error!(%error, "the keeper of the bond ended by a panic; please report it");
-        }
-    }
-}
-
 /// What a prover may put at stake, and the keeper of its locks, which runs from now on.
 ///
 /// # Errors
 /// When the chain cannot be asked, is another one, or what is on disk is damaged.
 pub async fn keep(
     section: &BondSection,
-    key: &WalletKey,
+    account: &mut OwnAccount<'_>,
     data_dir: &Path,
-) -> anyhow::Result<(Stake, Keeping)> {
+) -> anyhow::Result<(Stake, Duty)> {
     let chain = section.chain()?;
     let task_manager = section.task_manager();
     let book = BondBook::of(chain.clone(), task_manager.contract).await;
     let book = book.context("bond.task_manager cannot be read")?;
     std::fs::create_dir_all(data_dir)
         .with_context(|| format!("cannot create {}", data_dir.display()))?;
-    let (keeper, handle) = Keeper::open(book, chain::sender(chain, key)?, data_dir)?;
-    let stop = CancellationToken::new();
-    let task = tokio::spawn(keeper.run(stop.clone()));
+    let (keeper, handle) = Keeper::open(book, account.on(chain)?, data_dir)?;
+    let duty = Duty::start("the keeper of the bond", |stop| keeper.run(stop));
     let amount_max = u128::from(section.amount_wei_max);
     let stake = Stake { task_manager, amount_max, port: Arc::new(Port(handle)) };
-    Ok((stake, Keeping { stop, task }))
+    Ok((stake, duty))
 }
 
 #[derive(Debug)]

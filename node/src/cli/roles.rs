@@ -25,7 +25,9 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use super::bond::{self, BondCommand};
+use super::duties::OwnAccount;
 use super::keys::bls_from;
+use super::race;
 use crate::chain_view::HomeChainView;
 use crate::client::wallet_from;
 use crate::config::{self, DispatcherFile, OracleFile, ProverFile, StoreConfig, VerifierFile};
@@ -180,12 +182,17 @@ pub fn run_prover(file: ProverFile, registry: Registry) -> CliResult {
         let address = key.address();
         let listener = bind(file.node_api.as_ref()).await?;
         let data_dir = file.prover.data_dir.clone();
+        let mut account = OwnAccount::of(&key);
         let bonded = match &file.bond {
-            Some(bond) => Some(bond::keep(bond, &key, &data_dir).await?),
+            Some(bond) => Some(bond::keep(bond, &mut account, &data_dir).await?),
             None => None,
         };
-        let (stake, keeping) = bonded.unzip();
-        let ground = Ground { stake, ..Ground::default() };
+        let raced = match &file.race {
+            Some(section) => Some(race::enter(section, &mut account, &data_dir).await?),
+            None => None,
+        };
+        let ((stake, keeping), (race, racing)) = (bonded.unzip(), raced.unzip());
+        let ground = Ground { stake, race, ..Ground::default() };
         let running = Prover::start_on(ground, file.prover, key, Arc::new(registry), &stop)?;
         if let Some((section, listener)) = listener {
             let facts = Arc::new(ProverFacts::new(running.status(), data_dir));
@@ -196,8 +203,8 @@ pub fn run_prover(file: ProverFile, registry: Registry) -> CliResult {
         tracing::info!(version = crate::VERSION, %address, "prover runs");
         running.join().await.context("the worker's loop ended by a panic; please report it")?;
         // What the worker proved last is delivered before the process goes.
-        if let Some(keeping) = keeping {
-            keeping.end().await;
+        for duty in keeping.into_iter().chain(racing) {
+            duty.end().await;
         }
         tracing::info!("drained; finished proofs that nobody confirmed stay on disk");
         Ok(())

@@ -114,6 +114,9 @@ impl DevChain {
             known.iter().map(|program| (program.id(), program.manifest().digest())).collect();
         setup::register_programs(&mut deployer, deployment.contracts.proof_registry, &programs)
             .await?;
+        let bound = known.iter().filter(|program| program.prover_bound());
+        let bound: Vec<_> = bound.map(|program| program.id()).collect();
+        setup::allow_races(&mut deployer, deployment.race_rounds, &bound).await?;
         Ok(Self { chain, deployer, deployment })
     }
 

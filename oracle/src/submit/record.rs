@@ -21,6 +21,8 @@ use crate::bonds::LockId;
 use crate::challenge::DemandId;
 use crate::cursor::BlockRef;
 use crate::publishing::Choice;
+use crate::races::RoundId;
+use crate::referee::EntryId;
 use crate::state_file::{StateFile, StateFileError, StateKind};
 
 /// Most submissions that are not over. Beyond it new ones are refused as busy.
@@ -70,12 +72,20 @@ pub enum Purpose {
     },
     /// `answer` of a demand for a proof.
     Answer(DemandId),
+    /// `hold` of a race's round until an entry can be judged.
+    RaceHold(EntryId),
+    /// `judge` of an entry.
+    RaceJudge(EntryId),
+    /// `close` of a round that nobody won.
+    RaceClose(RoundId),
+    /// `settleRace` of a race that is won.
+    RaceSettle(JobId),
 }
 
 impl Purpose {
     /// The dispatcher's name for it. A hold and a direct verification are the oracle's own means to a
-    /// settlement, of a new epoch the dispatcher hears when its block is final, and verifiers' pay is
-    /// not its business.
+    /// settlement, of a new epoch and of races the dispatcher hears when their blocks are final, and
+    /// verifiers' pay is not its business.
     #[must_use]
     pub const fn told(self) -> Option<SubmissionSubject> {
         match self {
@@ -89,7 +99,11 @@ impl Purpose {
             | Self::Accept(_)
             | Self::Resolve(_)
             | Self::Exclusion { .. }
-            | Self::Answer(_) => None,
+            | Self::Answer(_)
+            | Self::RaceHold(_)
+            | Self::RaceJudge(_)
+            | Self::RaceClose(_)
+            | Self::RaceSettle(_) => None,
         }
     }
 
@@ -106,7 +120,7 @@ impl Purpose {
     /// every step.
     #[must_use]
     pub const fn is_patient(self) -> bool {
-        matches!(self, Self::Resolve(_))
+        matches!(self, Self::Resolve(_) | Self::RaceClose(_) | Self::RaceSettle(_))
     }
 }
 

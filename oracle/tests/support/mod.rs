@@ -239,8 +239,17 @@ impl Net {
 
     /// A certificate over one statement, attested by the operators at these positions.
     pub async fn certify(&self, statement: &Statement, signers: &[usize]) -> (Batch, Certificate) {
+        self.certify_as(Verdict::Valid, statement, signers).await
+    }
+
+    pub async fn certify_as(
+        &self,
+        verdict: Verdict,
+        statement: &Statement,
+        signers: &[usize],
+    ) -> (Batch, Certificate) {
         let keys = self.keys().await;
-        let leaf = BatchLeaf { statement: statement.digest(), verdict: Verdict::Valid };
+        let leaf = BatchLeaf { statement: statement.digest(), verdict };
         let batch = Batch::new(vec![leaf]).unwrap();
         let attestation = Attestation {
             target: self.registry(),

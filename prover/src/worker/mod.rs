@@ -3,12 +3,13 @@
 //!
 //! One loop takes one event at a time: an order of the dispatcher, a task that ended, a proof that
 //! was uploaded, the progress clock, the order to drain. Nothing else changes its state. `tasks` has
-//! what is being proved, `deliveries` what is finished and not confirmed yet.
+//! what is being proved, `deliveries` what is finished and not confirmed yet, `races` what is raced for.
 //!
 //! A lease that the dispatcher no longer confirms does not stop a proof: a late completion may still
 //! be the first. Such work only gives way when its slot or memory is needed.
 
 mod deliveries;
+mod races;
 mod tasks;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -35,6 +36,7 @@ use crate::session::{Outbound, SessionEvent};
 use crate::status::{ProverStatus, TaskStatus};
 
 use self::deliveries::Held;
+pub(crate) use self::races::Races;
 use self::tasks::{Holding, Running};
 
 /// The line to the dispatcher.
@@ -84,6 +86,7 @@ pub struct Worker {
     running: BTreeMap<TaskId, Running>,
     pending: VecDeque<Assignment>,
     held: BTreeMap<TaskId, Held>,
+    races: Races,
     proving: JoinSet<(TaskId, Result<HeldProof, TaskEnd>)>,
     uploads: JoinSet<(TaskId, Result<(), DeliverError>)>,
     drain: Drain,
@@ -91,14 +94,14 @@ pub struct Worker {
 }
 
 impl Worker {
-    /// A worker that holds these proofs from an earlier life.
+    /// A worker that holds these proofs from an earlier life, and takes part in these races.
     #[must_use]
-    pub fn new(
+    pub(crate) fn new(
         config: ProverConfig,
         workshop: Arc<Workshop>,
         gate: MemoryGate,
         bench: BenchFile,
-        held: Vec<HeldProof>,
+        (held, races): (Vec<HeldProof>, Races),
         wiring: Wiring,
     ) -> Self {
         let held = held.into_iter().map(|proof| (proof.task(), Held::new(proof)));
@@ -112,6 +115,7 @@ impl Worker {
             running: BTreeMap::new(),
             pending: VecDeque::new(),
             held: held.collect(),
+            races,
             proving: JoinSet::new(),
             uploads: JoinSet::new(),
             drain: Drain::No,
@@ -140,7 +144,12 @@ impl Worker {
                 _ = clock.tick() => {
                     self.report_progress();
                     self.offer_unanswered();
+                    self.tend_races().await;
                 }
+                Some(ended) = self.races.proving.join_next_with_id(),
+                    if !self.races.proving.is_empty() => self.on_race_proving_ended(ended).await,
+                Some(ended) = self.races.uploads.join_next_with_id(),
+                    if !self.races.uploads.is_empty() => self.on_race_upload_ended(ended),
                 Some(ended) = self.proving.join_next_with_id(), if !self.proving.is_empty() => {
                     self.on_proving_ended(ended).await;
                 }
@@ -159,8 +168,11 @@ impl Worker {
             }
             self.start_pending();
             self.start_uploads();
+            self.start_races();
+            self.start_race_uploads();
         }
         self.uploads.shutdown().await;
+        self.races.uploads.shutdown().await;
     }
 
     // Session.
@@ -175,6 +187,7 @@ impl Worker {
 
     async fn on_up(&mut self, welcome: &Welcome, outbound: Outbound) {
         self.drop_overdue(welcome.now.as_seconds()).await;
+        self.race_session(welcome.now.as_seconds());
         self.wiring.token.send_replace(Some(welcome.token));
         let message =
             ProverMessage::Register { capabilities: self.capabilities(), holding: self.leases() };
@@ -238,12 +251,8 @@ impl Worker {
             ProverOrder::Refused(refused) => {
                 tracing::warn!(reason = refused.reason, text = %refused.text, "refused");
             }
-            ProverOrder::RaceOffer(offer) => {
-                tracing::debug!(job = %offer.job, round = offer.round, "this worker does not race");
-            }
-            ProverOrder::RaceEntry(answer) => {
-                tracing::warn!(job = %answer.job, "an answer to a race entry that was not sent");
-            }
+            ProverOrder::RaceOffer(offer) => self.on_race_offer(*offer),
+            ProverOrder::RaceEntry(answer) => self.on_entry_answer(answer),
             ProverOrder::HeartbeatAck { .. } => {}
             ProverOrder::Challenge(_) | ProverOrder::Welcome(_) | ProverOrder::Goaway(_) => {
                 tracing::warn!("the dispatcher sent a login message to a running session");
@@ -292,6 +301,7 @@ impl Worker {
         tracing::info!(running = self.running.len(), held = self.held.len(), "draining");
         self.drain = Drain::Until(Instant::now() + self.config.drain_timeout());
         self.send(ProverMessage::Drain);
+        self.races.stop_all();
         while let Some(assignment) = self.pending.pop_front() {
             self.give_up(&lease_of(&assignment), TaskFault::Draining);
         }
@@ -316,12 +326,11 @@ impl Worker {
     /// disk and will be offered by the next start.
     fn is_finished(&self) -> bool {
         let delivered = self.held.values().all(Held::is_left_over);
+        let idle = self.running.is_empty() && self.races.is_idle();
         match self.drain {
             Drain::No => false,
-            Drain::Until(_) => {
-                self.running.is_empty() && (delivered || matches!(self.link, Link::Down))
-            }
-            Drain::Over => self.running.is_empty(),
+            Drain::Until(_) => idle && (delivered || matches!(self.link, Link::Down)),
+            Drain::Over => idle,
         }
     }
 
@@ -362,7 +371,7 @@ impl Worker {
         self.wiring.status.send_replace(ProverStatus {
             registered: matches!(self.link, Link::Up(_)),
             draining: self.drain != Drain::No,
-            tasks: tasks.collect(),
+            tasks: tasks.chain(self.races.tasks()).collect(),
             held: self.held.len(),
             free_memory,
             ..self.counts.clone()

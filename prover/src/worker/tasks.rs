@@ -112,7 +112,8 @@ impl Worker {
                 // An earlier try of the same task is still stopping: one at a time has its place.
                 return;
             }
-            let full = self.running.len() >= self.config.slots as usize;
+            let taken = self.running.len() + self.races.slots_taken();
+            let full = taken >= self.config.slots as usize;
             let admitted = if full {
                 Err(TaskFault::OutOfMemory("every slot is taken; assign fewer tasks".into()))
             } else {
@@ -135,9 +136,13 @@ impl Worker {
         }
     }
 
-    /// Whether room is coming: work that is stopping, or whose lease is lost and that stops now.
+    /// Whether room is coming: work that is stopping, or a race or work whose lease is lost, which stops
+    /// now.
     fn make_room(&mut self) -> bool {
         if self.running.values().any(|running| running.control.is_cancelled()) {
+            return true;
+        }
+        if self.races.give_way() {
             return true;
         }
         let lost = self.running.values().find(|running| running.holding == Holding::Lost);

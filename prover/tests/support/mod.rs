@@ -29,7 +29,8 @@ use proofgrid_proto::v1;
 use proofgrid_proto::v1::blob_service_server::{BlobService, BlobServiceServer};
 use proofgrid_proto::v1::prover_service_server::{ProverService, ProverServiceServer};
 use proofgrid_prover::inputs::digest_of;
-use proofgrid_prover::{Handle, Prover, ProverConfig, ProverStatus};
+use proofgrid_prover::race::Race;
+use proofgrid_prover::{Ground, Handle, Prover, ProverConfig, ProverStatus};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::{ReceiverStream, TcpListenerStream};
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -376,10 +377,18 @@ pub fn config(url: &str, dir: &Path) -> ProverConfig {
 }
 
 pub fn start(config: ProverConfig, registry: Registry) -> (Handle, CancellationToken) {
+    start_racing(config, registry, None)
+}
+
+pub fn start_racing(
+    config: ProverConfig,
+    registry: Registry,
+    race: Option<Race>,
+) -> (Handle, CancellationToken) {
     let shutdown = CancellationToken::new();
-    let handle =
-        Prover::start(config, worker_key(), Arc::new(registry), &shutdown).expect("it starts");
-    (handle, shutdown)
+    let (ground, key) = (Ground { race, ..Ground::default() }, worker_key());
+    let handle = Prover::start_on(ground, config, key, Arc::new(registry), &shutdown);
+    (handle.expect("it starts"), shutdown)
 }
 
 /// An assignment of the first segment of a job over `input`, under a lease with this token.
@@ -442,6 +451,7 @@ pub struct Rig {
     pub handle: Handle,
     pub shutdown: CancellationToken,
     pub peer: Peer,
+    race: Option<Race>,
     _over: program::Over,
 }
 
@@ -451,15 +461,31 @@ impl Rig {
     }
 
     pub async fn with(change: impl FnOnce(&mut ProverConfig)) -> Self {
+        Self::racing(change, None).await
+    }
+
+    pub async fn racing(change: impl FnOnce(&mut ProverConfig), race: Option<Race>) -> Self {
         let mut dispatcher = Dispatcher::start().await;
         let dir = tempfile::tempdir().expect("a directory");
         let mut settings = config(&dispatcher.url, dir.path());
         change(&mut settings);
         let (programs, switch) = program::registry();
         let over = program::Over(Arc::clone(&switch));
-        let (handle, shutdown) = start(settings.clone(), program::registry_of(&switch));
+        let registry = program::registry_of(&switch);
+        let (handle, shutdown) = start_racing(settings.clone(), registry, race.clone());
         let peer = dispatcher.welcome().await;
-        Self { dispatcher, dir, settings, programs, switch, handle, shutdown, peer, _over: over }
+        Self {
+            dispatcher,
+            dir,
+            settings,
+            programs,
+            switch,
+            handle,
+            shutdown,
+            peer,
+            race,
+            _over: over,
+        }
     }
 
     /// An assignment of a job over `input`, which the dispatcher has.
@@ -485,7 +511,8 @@ impl Rig {
     /// not confirmed yet.
     pub async fn restarted(mut self) -> Self {
         soon("end", self.handle.join()).await.expect("a clean end");
-        let (handle, shutdown) = start(self.settings.clone(), program::registry_of(&self.switch));
+        let registry = program::registry_of(&self.switch);
+        let (handle, shutdown) = start_racing(self.settings.clone(), registry, self.race.clone());
         let peer = self.dispatcher.accept().await;
         Self { handle, shutdown, peer, ..self }
     }

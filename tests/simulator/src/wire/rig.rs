@@ -295,6 +295,7 @@ impl Rig {
             probe,
             session_thread: false,
             stake: None,
+            race: None,
         };
         let key = prover_key(index);
         let registry = Arc::clone(&self.0.registry);
