@@ -236,6 +236,7 @@ impl Scenario {
             sequence: 0,
             target_chain: None,
             contract: job.contract,
+            race: false,
             wait: false,
         };
         let wallet = self.requester()?;

@@ -28,11 +28,11 @@ pub enum OperatorCommand {
     /// How a verifier or prover of this machine is: its settings, key, directory, and what the
     /// running process says.
     Status(ConfigArgs),
-    /// Join the verifiers: allocate all stake to the network, if none is yet, and register the key.
+    /// Join the verifiers or provers: allocate all stake to the network, if none is yet, and register.
     Register(RegisterArgs),
     /// Change which part of the stake stands behind the network.
     Allocate(AllocateArgs),
-    /// Leave the verifiers.
+    /// Leave the verifiers or provers.
     Deregister(OperatorArgs),
     /// Answer an announced ejection under the verifier's key: it is alive and stays.
     Stay(StayArgs),

@@ -1,10 +1,11 @@
-//! What an operator does at the restaking core, for its place among the verifiers.
+//! What an operator does at the restaking core, for its place among the verifiers or provers.
 
 use anyhow::{Context, anyhow};
-use proofgrid_core::ids::Address;
+use proofgrid_core::ids::{Address, OperatorSet};
 use proofgrid_oracle::deploy::{self, VERIFIERS};
 use proofgrid_oracle::eigenlayer::{self, Avs, OperatorStanding, WHOLE_MAGNITUDE};
 use proofgrid_oracle::ejections::{self, Ejection};
+use proofgrid_oracle::races::PROVERS;
 use proofgrid_oracle::rpc::Chain;
 use proofgrid_oracle::sender::Sender;
 use serde::Serialize;
@@ -22,9 +23,37 @@ use crate::runtime::block_on;
 /// Hundredths of a percent in one.
 const WHOLE_BPS: u64 = 10_000;
 
+/// Among whom an operator is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Place {
+    /// Those who vote.
+    Verifiers,
+    /// Those who may race for jobs.
+    Provers,
+}
+
+impl Place {
+    const fn set(self) -> OperatorSet {
+        match self {
+            Self::Verifiers => VERIFIERS,
+            Self::Provers => PROVERS,
+        }
+    }
+
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Verifiers => "verifiers",
+            Self::Provers => "provers",
+        }
+    }
+}
+
 /// Where the network is and which operator acts.
 #[derive(Debug, Clone, clap::Args)]
 pub struct OperatorArgs {
+    /// Among whom.
+    #[arg(long, value_enum, default_value_t = Place::Verifiers)]
+    set: Place,
     /// Network file with the chain and the contracts.
     #[arg(long, env = "PROOFGRID_NETWORK")]
     network: PathBuf,
@@ -38,12 +67,12 @@ pub struct OperatorArgs {
 pub struct RegisterArgs {
     #[command(flatten)]
     operator: OperatorArgs,
-    /// The verifier's BLS key file.
-    #[arg(long)]
-    bls_key: PathBuf,
+    /// The verifier's BLS key file; a prover has none.
+    #[arg(long, requires = "bls_password_file")]
+    bls_key: Option<PathBuf>,
     /// File with the BLS key's password.
-    #[arg(long)]
-    bls_password_file: PathBuf,
+    #[arg(long, requires = "bls_key")]
+    bls_password_file: Option<PathBuf>,
     /// Becomes an operator of the core first, if the wallet is none; where it describes itself to
     /// stakers.
     #[arg(long)]
@@ -76,6 +105,9 @@ pub struct AllocateArgs {
 /// `operator stake`.
 #[derive(Debug, clap::Args)]
 pub struct StakeArgs {
+    /// Among whom.
+    #[arg(long, value_enum, default_value_t = Place::Verifiers)]
+    set: Place,
     /// Network file with the chain and the contracts.
     #[arg(long, env = "PROOFGRID_NETWORK")]
     network: PathBuf,
@@ -86,8 +118,9 @@ pub struct StakeArgs {
 #[derive(Debug, Serialize)]
 struct StandingView {
     operator: String,
+    set: &'static str,
     is_operator: bool,
-    is_verifier: bool,
+    is_member: bool,
     stake: String,
     least_stake: String,
     /// When the operator is taken out unless it answers, Unix seconds.
@@ -108,6 +141,7 @@ struct Acting {
     chain: Chain,
     avs: Avs,
     sender: Sender,
+    place: Place,
 }
 
 impl Acting {
@@ -116,11 +150,11 @@ impl Acting {
         let wallet = open_wallet(&args.wallet)?;
         let (chain, avs) = find(&file).await?;
         let sender = chain::sender(chain.clone(), &wallet)?;
-        Ok(Self { chain, avs, sender })
+        Ok(Self { chain, avs, sender, place: args.set })
     }
 
     async fn standing(&self) -> CliResult<OperatorStanding> {
-        standing(&self.chain, &self.avs, self.sender.address()).await
+        standing(&self.chain, &self.avs, (self.sender.address(), self.place)).await
     }
 }
 
@@ -131,23 +165,43 @@ async fn find(file: &NetworkFile) -> CliResult<(Chain, Avs)> {
     Ok((chain, avs))
 }
 
-async fn standing(chain: &Chain, avs: &Avs, operator: Address) -> CliResult<OperatorStanding> {
-    let asked = avs.standing(chain, operator, VERIFIERS).await;
+async fn standing(
+    chain: &Chain,
+    avs: &Avs,
+    (operator, place): (Address, Place),
+) -> CliResult<OperatorStanding> {
+    let asked = avs.standing(chain, operator, place.set()).await;
     asked.context("the restaking core cannot be read").exit(Exit::Unreachable)
 }
 
-/// Registers the wallet among the verifiers, with everything that has to come before it.
+/// What the registrar is given: of a verifier its key, of a prover nothing.
+fn registration(args: &RegisterArgs, acting: &Acting) -> CliResult<Vec<u8>> {
+    match (acting.place, &args.bls_key, &args.bls_password_file) {
+        (Place::Provers, ..) => Ok(Vec::new()),
+        (Place::Verifiers, Some(key), Some(password)) => {
+            let key = bls_from(key, password)?;
+            Ok(deploy::possession(&acting.sender, &acting.avs, &key))
+        }
+        (Place::Verifiers, ..) => {
+            Err(anyhow!("a verifier votes with a BLS key; name it with --bls-key"))
+                .exit(Exit::Failed)
+        }
+    }
+}
+
+/// Registers the wallet among the verifiers or provers, with everything that has to come before it.
 ///
 /// # Errors
 /// When something is missing that only others can do, or the core refuses.
 pub fn register(args: &RegisterArgs, output: Format) -> CliResult {
-    let key = bls_from(&args.bls_key, &args.bls_password_file)?;
     let done = block_on(async {
         let mut acting = Acting::open(&args.operator).await?;
+        let (set, place) = (acting.place.set(), acting.place.name());
+        let data = registration(args, &acting)?;
         let operator = acting.sender.address();
         let standing = acting.standing().await?;
         if standing.is_member {
-            return Ok(format!("{operator} is among the verifiers already"));
+            return Ok(format!("{operator} is among the {place} already"));
         }
         become_operator(&mut acting, &standing, args.metadata_uri.as_deref()).await?;
         let delegated = standing.strategies.iter().any(|(_, shares, _)| !shares.is_zero());
@@ -161,14 +215,16 @@ pub fn register(args: &RegisterArgs, output: Format) -> CliResult {
         }
         if standing.strategies.iter().all(|(.., magnitude)| *magnitude == 0) {
             let (sender, avs) = (&mut acting.sender, &acting.avs);
-            let allocated = eigenlayer::allocate(sender, avs, VERIFIERS, WHOLE_MAGNITUDE).await;
+            let allocated = eigenlayer::allocate(sender, avs, set, WHOLE_MAGNITUDE).await;
             allocated.context("the core refused the allocation").exit(Exit::Refused)?;
         }
-        let data = deploy::possession(&acting.sender, &acting.avs, &key);
-        let registered =
-            eigenlayer::register(&mut acting.sender, &acting.avs, VERIFIERS, data).await;
+        let registered = eigenlayer::register(&mut acting.sender, &acting.avs, set, data).await;
         registered.context("the registration was refused").exit(Exit::Refused)?;
-        Ok(format!("{operator} is among the verifiers; it votes from the next epoch on"))
+        let from = match acting.place {
+            Place::Verifiers => "it votes from the next epoch on",
+            Place::Provers => "its stake counts in races that open after it was recorded",
+        };
+        Ok(format!("{operator} is among the {place}; {from}"))
     })?;
     said(&done, output)
 }
@@ -195,7 +251,7 @@ async fn become_operator(
     became.context("the core refused the operator").exit(Exit::Refused)
 }
 
-/// Sets which part of the wallet's stake stands behind the verifiers.
+/// Sets which part of the wallet's stake stands behind its place.
 ///
 /// # Errors
 /// When the core refuses.
@@ -203,29 +259,32 @@ pub fn allocate(args: &AllocateArgs, output: Format) -> CliResult {
     let magnitude = WHOLE_MAGNITUDE / WHOLE_BPS * args.bps;
     block_on(async {
         let mut acting = Acting::open(&args.operator).await?;
-        let (sender, avs) = (&mut acting.sender, &acting.avs);
-        let allocated = eigenlayer::allocate(sender, avs, VERIFIERS, magnitude).await;
+        let (sender, avs, set) = (&mut acting.sender, &acting.avs, acting.place.set());
+        let allocated = eigenlayer::allocate(sender, avs, set, magnitude).await;
         allocated.context("the core refused the allocation").exit(Exit::Refused)
     })?;
     said("allocated; less than before stays slashable for the core's deallocation delay", output)
 }
 
-/// Takes the wallet out of the verifiers.
+/// Takes the wallet out of the verifiers or provers.
 ///
 /// # Errors
 /// When the core refuses.
 pub fn deregister(args: &OperatorArgs, output: Format) -> CliResult {
     block_on(async {
         let mut acting = Acting::open(args).await?;
-        let (sender, avs) = (&mut acting.sender, &acting.avs);
-        let left = eigenlayer::deregister(sender, avs, VERIFIERS).await;
+        let (sender, avs, set) = (&mut acting.sender, &acting.avs, acting.place.set());
+        let left = eigenlayer::deregister(sender, avs, set).await;
         left.context("the core refused the departure").exit(Exit::Refused)
     })?;
-    said(
-        "left; keep the verifier running until the epochs that it is in are over, and its stake stays \
-         slashable for the core's deallocation delay",
-        output,
-    )
+    let done = match args.set {
+        Place::Verifiers => {
+            "left; keep the verifier running until the epochs that it is in are over, and its stake \
+             stays slashable for the core's deallocation delay"
+        }
+        Place::Provers => "left; its stake stays slashable for the core's deallocation delay",
+    };
+    said(done, output)
 }
 
 /// Answers the wallet's announced ejection: its verifier is alive.
@@ -265,10 +324,10 @@ pub fn stake(args: &StakeArgs, output: Format) -> CliResult {
     let file = NetworkFile::read(&args.network)?;
     let (found, ejection) = block_on(async {
         let (chain, avs) = find(&file).await?;
-        let found = standing(&chain, &avs, args.operator).await?;
+        let found = standing(&chain, &avs, (args.operator, args.set)).await?;
         Ok((found, announced(&chain, avs.registrar, args.operator).await?))
     })?;
-    let view = view(args.operator, &found, ejection);
+    let view = view((args.operator, args.set), &found, ejection);
     match output {
         Format::Json => output::json(&view, false)?,
         Format::Table => print(&view),
@@ -277,7 +336,7 @@ pub fn stake(args: &StakeArgs, output: Format) -> CliResult {
 }
 
 fn view(
-    operator: Address,
+    (operator, place): (Address, Place),
     standing: &OperatorStanding,
     ejection: Option<Ejection>,
 ) -> StandingView {
@@ -288,8 +347,9 @@ fn view(
     };
     StandingView {
         operator: operator.to_string(),
+        set: place.name(),
         is_operator: standing.is_operator,
-        is_verifier: standing.is_member,
+        is_member: standing.is_member,
         stake: standing.stake.to_string(),
         least_stake: standing.minimum.to_string(),
         ejected_unix_s: ejection.map(|found| found.executable_at.get()),
@@ -298,10 +358,11 @@ fn view(
 }
 
 fn print(view: &StandingView) {
-    let place = match (view.is_verifier, view.is_operator) {
-        (true, _) => "is among the verifiers",
-        (false, true) => "is an operator, not among the verifiers",
-        (false, false) => "is no operator of EigenLayer",
+    let set = view.set;
+    let place = match (view.is_member, view.is_operator) {
+        (true, _) => format!("is among the {set}"),
+        (false, true) => format!("is an operator, not among the {set}"),
+        (false, false) => "is no operator of EigenLayer".to_owned(),
     };
     output::line(&format!("{} {place}", view.operator));
     output::line(&format!("slashable stake {}, least stake {}", view.stake, view.least_stake));

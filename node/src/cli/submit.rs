@@ -76,6 +76,9 @@ pub struct SubmitArgs {
     /// Create the job on-chain and escrow the fee; needs --network with the contracts.
     #[arg(long)]
     pub contract: bool,
+    /// Let provers race for the job: each proves all of it, and the winners share the fee by stake.
+    #[arg(long, requires = "contract")]
+    pub race: bool,
     /// Follow the job until it ends; exit code 7 if it does not settle.
     #[arg(long)]
     pub wait: bool,
@@ -211,7 +214,7 @@ fn prepare(
         program: program.id(),
         input: BlobDigest::from_bytes(keccak256(&input)),
         claim,
-        mode: Mode::Assigned,
+        mode: if args.race { Mode::Race } else { Mode::Assigned },
         deadline: UnixSeconds::new(deadline),
         fee_cap: args.fee_wei,
         limits: JobLimits {

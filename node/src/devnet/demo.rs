@@ -188,6 +188,7 @@ async fn requester(devnet: &mut Devnet, order: &Order) -> CliResult<(WalletKey, 
         sequence: 0,
         target_chain: None,
         contract,
+        race: false,
         wait: false,
     };
     Ok((wallet, args))
