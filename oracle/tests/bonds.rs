@@ -272,7 +272,8 @@ async fn the_provers_own_keeper_takes_back_what_it_gave_up_unless_it_was_posted(
     let folder = tempfile::tempdir().unwrap();
     let stopped = CancellationToken::new();
     stopped.cancel();
-    let (keeper, handle) = Keeper::open(book.clone(), prover.sender, folder.path()).unwrap();
+    let shared = SharedSender::new(prover.sender);
+    let (keeper, handle) = Keeper::open(book.clone(), shared, folder.path()).unwrap();
     book.accept(&mut net.owner, &posted).await.unwrap();
     for accepted in [&lost, &posted] {
         handle.accepted(accepted);
@@ -286,7 +287,7 @@ async fn the_provers_own_keeper_takes_back_what_it_gave_up_unless_it_was_posted(
     assert_eq!(book.lock(LockId::of(&posted)).await.unwrap().state, LockState::Locked);
 
     let own = Sender::new(net.chain.clone(), OracleKey::from_bytes(&[70; 32]).unwrap());
-    let (keeper, _handle) = Keeper::open(book, own, folder.path()).unwrap();
+    let (keeper, _handle) = Keeper::open(book, SharedSender::new(own), folder.path()).unwrap();
     keeper.run(stopped).await;
     assert_eq!(net.sent_by(prover.wallet.address()).await, before + 1, "once");
 }
