@@ -93,6 +93,8 @@ pub struct NewJob {
     pub nonce: u64,
     /// Through the contract, with a fee.
     pub contract: bool,
+    /// Raced for; then it is a contract job.
+    pub race: bool,
     /// Seconds until the deadline.
     pub deadline_s: u64,
     /// The deadline itself, instead: with it the same words are the same job at any time.
@@ -110,6 +112,7 @@ impl NewJob {
             input: messages(count)?,
             nonce,
             contract: false,
+            race: false,
             deadline_s: 3_600,
             deadline_unix_s: None,
         })
@@ -123,6 +126,7 @@ impl NewJob {
             input: format!("0 {nonce} 1024").into_bytes(),
             nonce,
             contract: false,
+            race: false,
             deadline_s: 3_600,
             deadline_unix_s: None,
         }
@@ -236,7 +240,7 @@ impl Scenario {
             sequence: 0,
             target_chain: None,
             contract: job.contract,
-            race: false,
+            race: job.race,
             wait: false,
         };
         let wallet = self.requester()?;

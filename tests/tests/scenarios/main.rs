@@ -32,6 +32,7 @@ mod object_store;
 mod outage;
 mod pause_prover;
 mod pay_day;
+mod race;
 mod random_faults;
 mod reconnect;
 mod reorg;
@@ -234,6 +235,11 @@ fn groups() -> Vec<Group> {
             "bonds",
             usual,
             [case("bond_delivered", bonds::delivered), case("bond_missed", bonds::missed)],
+        ),
+        group(
+            "races",
+            race::network,
+            [case("race_shared", race::shared), case("race_killed", race::killed_between)],
         ),
         group("2/3 online", stake::network_with_quorum, [case("stake_a_third", stake::a_third)]),
         group(
