@@ -43,7 +43,7 @@ const GIVEN_UP: StateKind = StateKind {
 
 /// An acceptance that the prover does not stand by any more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
-struct GivenUp {
+pub(crate) struct GivenUp {
     id: LockId,
     deadline: UnixSeconds,
     acceptance: [u8; 32],
