@@ -3,7 +3,7 @@
 use anyhow::{Context, anyhow};
 use proofgrid_core::ids::{Address, OperatorSet};
 use proofgrid_oracle::deploy::{self, VERIFIERS};
-use proofgrid_oracle::eigenlayer::{self, Avs, OperatorStanding, WHOLE_MAGNITUDE};
+use proofgrid_oracle::eigenlayer::{self, OperatorStanding, StakeSource, WHOLE_MAGNITUDE};
 use proofgrid_oracle::ejections::{self, Ejection};
 use proofgrid_oracle::races::PROVERS;
 use proofgrid_oracle::rpc::Chain;
@@ -139,7 +139,7 @@ struct StrategyView {
 /// What every command here begins with: the chain, the network at its core, and who acts.
 struct Acting {
     chain: Chain,
-    avs: Avs,
+    avs: StakeSource,
     sender: Sender,
     place: Place,
 }
@@ -158,16 +158,16 @@ impl Acting {
     }
 }
 
-async fn find(file: &NetworkFile) -> CliResult<(Chain, Avs)> {
+async fn find(file: &NetworkFile) -> CliResult<(Chain, StakeSource)> {
     let (chain, contracts) = chain::of_network(file)?;
-    let avs = Avs::of(&chain, contracts.operator_registrar).await;
+    let avs = StakeSource::of(&chain, contracts.operator_registrar).await;
     let avs = avs.context("the registrar cannot be read").exit(Exit::Unreachable)?;
     Ok((chain, avs))
 }
 
 async fn standing(
     chain: &Chain,
-    avs: &Avs,
+    avs: &StakeSource,
     (operator, place): (Address, Place),
 ) -> CliResult<OperatorStanding> {
     let asked = avs.standing(chain, operator, place.set()).await;
@@ -385,7 +385,7 @@ fn print(view: &StandingView) {
     output::line(&output::table(&header, rows.collect()).to_string());
 }
 
-fn listed(avs: &Avs) -> String {
+fn listed(avs: &StakeSource) -> String {
     avs.strategies.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }
 

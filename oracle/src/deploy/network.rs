@@ -15,7 +15,7 @@ use crate::abi::{
 };
 use crate::contracts::{ContractAddresses, evm};
 use crate::creations::{Creations, artifact};
-use crate::eigenlayer::{Avs, CoreArtifacts, CoreConfig, CoreContracts, create_core};
+use crate::eigenlayer::{CoreArtifacts, CoreConfig, CoreContracts, StakeSource, create_core};
 use crate::sender::Sender;
 
 const DAY_SECONDS: u64 = 86_400;
@@ -159,8 +159,8 @@ pub struct Deployment {
 impl Deployment {
     /// Where the network meets the core.
     #[must_use]
-    pub fn avs(&self) -> Avs {
-        Avs {
+    pub fn avs(&self) -> StakeSource {
+        StakeSource {
             manager: self.avs_manager,
             registrar: self.contracts.operator_registrar,
             allocation_manager: self.core.allocation_manager,

@@ -10,7 +10,7 @@ use proofgrid_core::ids::{Address, ChainContract, EpochNumber, OperatorSet};
 use super::{DeployError, Deployment, queue};
 use crate::abi::IEpochTable;
 use crate::contracts::{ContractAddresses, g1_key, g1_signature, g2_key};
-use crate::eigenlayer::{self, Avs};
+use crate::eigenlayer::{self, StakeSource};
 use crate::epochs;
 use crate::sender::Sender;
 
@@ -39,7 +39,7 @@ pub async fn join_verifiers(
 /// What the registrar is given of a verifier: its key in both groups, and the signature that proves its
 /// possession by this operator, here.
 #[must_use]
-pub fn possession(operator: &Sender, avs: &Avs, key: &SecretKey) -> Vec<u8> {
+pub fn possession(operator: &Sender, avs: &StakeSource, key: &SecretKey) -> Vec<u8> {
     let registrar = ChainContract { chain: operator.chain().id(), contract: avs.registrar };
     let proof = key.prove_possession(registrar, operator.address(), VERIFIERS);
     (g1_key(&key.public_g1()), g2_key(&key.public_g2()), g1_signature(&proof)).abi_encode_params()

@@ -6,15 +6,15 @@
 
 pub mod abi;
 mod artifacts;
-mod avs;
 mod deploy;
 mod operator;
+mod stake_source;
 
 pub use artifacts::{ArtifactsError, CoreArtifacts};
-pub use avs::{Avs, OperatorStanding};
 pub(crate) use deploy::create_core;
 pub use deploy::{CoreConfig, CoreContracts};
 pub use operator::{
     WHOLE_MAGNITUDE, allocate, delegate_stake, deregister, join_set, operator_shares, register,
     register_as_operator,
 };
+pub use stake_source::{OperatorStanding, StakeSource};

@@ -8,8 +8,8 @@ use super::abi::{
     AllocateParams, DeregisterParams, IAllocationManager, IDelegationManager, IStrategyManager,
     OperatorSet, RegisterParams, SignatureWithExpiry,
 };
-use super::avs::Avs;
 use super::deploy::CoreContracts;
+use super::stake_source::StakeSource;
 use crate::abi::IDevToken;
 use crate::contracts::evm;
 use crate::deploy::{DeployError, queue};
@@ -88,7 +88,7 @@ pub async fn delegate_stake(
 /// See [`DeployError`].
 pub async fn allocate(
     operator: &mut Sender,
-    avs: &Avs,
+    avs: &StakeSource,
     set: SetNumber,
     magnitude: u64,
 ) -> Result<(), DeployError> {
@@ -103,7 +103,7 @@ pub async fn allocate(
 /// See [`DeployError`].
 pub async fn register(
     operator: &mut Sender,
-    avs: &Avs,
+    avs: &StakeSource,
     set: SetNumber,
     data: Vec<u8>,
 ) -> Result<(), DeployError> {
@@ -119,7 +119,7 @@ pub async fn register(
 /// See [`DeployError`].
 pub async fn deregister(
     operator: &mut Sender,
-    avs: &Avs,
+    avs: &StakeSource,
     set: SetNumber,
 ) -> Result<(), DeployError> {
     let call = IAllocationManager::deregisterFromOperatorSetsCall {
@@ -140,7 +140,7 @@ pub async fn deregister(
 /// See [`DeployError`].
 pub async fn join_set(
     operator: &mut Sender,
-    avs: &Avs,
+    avs: &StakeSource,
     set: SetNumber,
     data: Vec<u8>,
 ) -> Result<(), DeployError> {
@@ -159,7 +159,7 @@ pub async fn join_set(
 
 fn allocate_call(
     operator: Address,
-    avs: &Avs,
+    avs: &StakeSource,
     set: SetNumber,
     magnitude: u64,
 ) -> IAllocationManager::modifyAllocationsCall {
@@ -175,7 +175,7 @@ fn allocate_call(
 
 fn register_call(
     operator: Address,
-    avs: &Avs,
+    avs: &StakeSource,
     set: SetNumber,
     data: Vec<u8>,
 ) -> IAllocationManager::registerForOperatorSetsCall {

@@ -1,5 +1,5 @@
-//! The network as the restaking core knows it, found from its registrar alone, and how an operator
-//! stands there.
+//! Where stake comes from: the network as the restaking core knows it, found from its registrar alone,
+//! and how an operator stands there. On-chain the same port is `IStakeSource`, which epochs are made of.
 
 use alloy::eips::BlockId;
 use alloy::primitives::U256;
@@ -10,9 +10,9 @@ use crate::abi::{IAvsManager, IOperatorRegistrar};
 use crate::contracts::{core_address, evm};
 use crate::rpc::{Chain, RpcError};
 
-/// Where the network meets the core.
+/// Where stake comes from and operators act: the network at the core.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Avs {
+pub struct StakeSource {
     /// `AvsManager`: the network's own address at the core.
     pub manager: Address,
     /// `OperatorRegistrar`.
@@ -40,7 +40,7 @@ pub struct OperatorStanding {
     pub strategies: Vec<(Address, U256, u64)>,
 }
 
-impl Avs {
+impl StakeSource {
     /// Asks the registrar and what it names.
     ///
     /// # Errors
