@@ -291,3 +291,37 @@ async fn the_provers_own_keeper_takes_back_what_it_gave_up_unless_it_was_posted(
     keeper.run(stopped).await;
     assert_eq!(net.sent_by(prover.wallet.address()).await, before + 1, "once");
 }
+
+/// The dispatcher's word may be there before the prover's coins are.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_acceptance_that_the_contract_refuses_is_tried_again_at_later_heads() {
+    let net = Net::start().await;
+    let task_manager = net.deployment.contracts.task_manager;
+    let book = BondBook::of(net.chain.clone(), task_manager).await.unwrap();
+    let key = account(&net.chain, 70).await;
+    let wallet = WalletKey::from_bytes(&[70; 32]).unwrap();
+    let sender = Sender::new(net.chain.clone(), key);
+    let mut prover = Prover { wallet, sender };
+    let mut requester = Sender::new(net.chain.clone(), account(&net.chain, 90).await);
+    let created = job(&net, &mut requester, 1).await;
+    let accepted = prover.accepts(&net, &created).await;
+    let folder = tempfile::tempdir().unwrap();
+    let mut submitter = net.submitter(&account(&net.chain, 80).await, folder.path());
+    let order = AcceptanceOrder { task_manager, accepted };
+    let [accept, _] = locks::posts(&book, &order);
+    submitter.enqueue(accept).await.unwrap();
+    // No block comes in between: however often it is looked at, it is one refusal.
+    for _ in 0..5 {
+        submitter.step().await.unwrap();
+    }
+    let (who, id) = (prover.address(), LockId::of(&order.accepted));
+    book.deposit(&mut prover.sender, who, U256::from(BOND)).await.unwrap();
+    for _ in 0..500 {
+        submitter.step().await.unwrap();
+        if book.lock(id).await.unwrap().state == LockState::Locked {
+            return;
+        }
+        tokio::task::yield_now().await;
+    }
+    panic!("it was given up");
+}

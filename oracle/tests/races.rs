@@ -496,6 +496,8 @@ async fn who_has_no_stake_no_bond_or_a_smaller_limit_does_not_race() {
     // Stake that is recorded after the round opened does not count in it.
     let created = course.job(1).await;
     let (spec, id) = (created.spec, RoundId { job: created.job, round: 1 });
+    // What is recorded in the same second counts.
+    course.later(1).await;
     let mut late = course.prover(70, 30).await;
     late.proves(&spec, 1);
     late.racer.turn().await;

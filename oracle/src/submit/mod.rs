@@ -179,9 +179,9 @@ impl Submitter {
     }
 
     async fn drop_ended(&mut self, purpose: Purpose) -> Result<(), RecordError> {
-        self.broadcast_at.remove(&purpose);
         self.records.forget(purpose).await?;
         if self.records.get(purpose).is_none() {
+            self.broadcast_at.remove(&purpose);
             self.patience.forget(purpose);
         }
         Ok(())
