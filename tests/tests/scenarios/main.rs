@@ -226,11 +226,12 @@ fn groups() -> Vec<Group> {
             usual,
             [
                 case("operator_joins", restaking::joins_and_leaves),
-                case("operator_ejected", restaking::ejected),
-                // Moves the clock by a day, and sends as the owner from another process.
+                // Moves the clock by a day.
                 case("pay_day", pay_day::run),
             ],
         ),
+        // Moves the clock beyond the deadlines of contract jobs.
+        group("ejection", usual, [case("operator_ejected", restaking::ejected)]),
         group(
             "bonds",
             usual,
